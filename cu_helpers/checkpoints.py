@@ -1,0 +1,95 @@
+"""Models on disk: safetensors for the weights, a JSON beside it for people."""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .data import ImageData
+from .errors import CheckpointError
+from .files import write_aside, write_text
+from .models import EmbeddingClassifier, ModelConfig, build_model
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result: Python, torch, torchvision, this package."""
+    import torchvision
+
+    from . import __version__
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "cu_helpers": __version__,
+    }
+
+
+def cache_folder() -> Path:
+    """Where trained models are kept: $CU_CACHE, else ~/.cache/cu_helpers."""
+    return Path(os.environ.get("CU_CACHE") or Path.home() / ".cache" / "cu_helpers")
+
+
+def fingerprint(images: ImageData) -> str:
+    """A short hash of the images, labels and normalisation: equal data, equal fingerprint."""
+    digest = hashlib.sha256()
+    digest.update(images.images.cpu().numpy().tobytes())
+    digest.update(images.labels.cpu().numpy().tobytes())
+    digest.update(repr((tuple(images.images.shape), images.mean, images.std, images.augment)).encode())
+    return digest.hexdigest()[:16]
+
+
+def save_model(model: EmbeddingClassifier, path: str | Path, notes: dict[str, Any] | None = None) -> None:
+    """Write `path` (safetensors) and `path` with .json (settings, versions, seed, for people).
+
+    Both are written aside and renamed. notes: anything JSON can hold; kept in both files.
+    """
+    target = Path(path)
+    described = {"config": asdict(model.config), "versions": versions(), **(notes or {})}
+    text = json.dumps(described, indent=2, sort_keys=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+    def write(aside: Path) -> None:
+        save_file(weights, aside, metadata={"description": text})
+
+    write_text(target.with_suffix(".json"), text + "\n")
+    write_aside(target, write)
+
+
+def load_model(
+    path: str | Path, expected: ModelConfig | None = None, device: str | torch.device = "cpu"
+) -> tuple[EmbeddingClassifier, dict[str, Any]]:
+    """Read a model and its notes from a file that `save_model` wrote.
+
+    expected: the architecture that the caller needs. Raises CheckpointError if the file is
+    missing, unreadable, or holds another architecture.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise CheckpointError(f"checkpoint {source} does not exist; train the model first or correct the path")
+    try:
+        with safe_open(source, framework="pt", device=str(device)) as file:
+            notes: dict[str, Any] = json.loads((file.metadata() or {})["description"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+        config = ModelConfig(**notes["config"])
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint {source} is truncated or was not written by cu_helpers ({error}); remove it and train again"
+        ) from error
+    if expected is not None and config != expected:
+        raise CheckpointError(
+            f"checkpoint {source} holds {config.describe()}; expected {expected.describe()}; name another file"
+        )
+    model = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"checkpoint {source} does not fit {config.describe()}: {error}") from error
+    return model.to(device), notes

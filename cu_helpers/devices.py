@@ -1,0 +1,61 @@
+"""Which device to use, and whether it really has bfloat16."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from .errors import choose
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for; None means the first GPU if there is one, else the CPU.
+
+    Raises ValueError if a CUDA device is asked for and none is usable.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(chosen)!r} was asked for but torch sees no GPU; use device='cpu'")
+    return chosen
+
+
+@lru_cache(maxsize=1)
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulation is slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn "auto" into "bfloat16" or "float32" for this device; other values pass through.
+
+    Raises ValueError for a name outside `PRECISIONS`.
+    """
+    choose("precision", precision, PRECISIONS)
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and _cpu_has_bfloat16()
+    return "bfloat16" if native else "float32"
+
+
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+    """The mixed-precision context for a forward pass; it does nothing in float32."""
+    if resolve_precision(precision, device) == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def generator(seed: int, device: torch.device) -> torch.Generator:
+    """A random generator on `device` with its own `seed`, apart from torch's global one."""
+    return torch.Generator(device=device).manual_seed(seed)

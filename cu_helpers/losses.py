@@ -1,0 +1,118 @@
+"""The contrastive unlearning losses of the paper: Eq. 5 (samples) and Eq. 6 (a class)."""
+
+import torch
+from torch import Tensor
+
+TEMPERATURE_RANGE = (1e-3, 1e3)
+REDUCTIONS = ("mean", "sum")
+PUSH_WEIGHTS = ("paper", "released")
+
+
+def _check_embeddings(forget_z: Tensor, retain_z: Tensor, temperature: float, reduction: str) -> None:
+    for name, z in (("forget_z", forget_z), ("retain_z", retain_z)):
+        if z.ndim != 2 or not z.is_floating_point() or z.shape[0] == 0:
+            raise ValueError(
+                f"{name} is {z.dtype} of shape {tuple(z.shape)}; expected floats of shape (batch, dim) with batch >= 1"
+            )
+    if forget_z.shape[1] != retain_z.shape[1]:
+        raise ValueError(
+            f"forget_z has shape {tuple(forget_z.shape)} and retain_z {tuple(retain_z.shape)}; "
+            "expected the same embedding dimension in both"
+        )
+    check_temperature(temperature)
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; expected 'mean' or 'sum'")
+
+
+def _check_labels(name: str, labels: Tensor, z: Tensor) -> None:
+    if labels.shape != z.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; "
+            f"expected whole numbers of shape ({z.shape[0]},), one label for each embedding"
+        )
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless the temperature lies in [1e-3, 1e3]."""
+    low, high = TEMPERATURE_RANGE
+    if not low <= temperature <= high:
+        raise ValueError(f"temperature is {temperature!r}; expected a number from {low:g} to {high:g}")
+
+
+def _similarities(forget_z: Tensor, retain_z: Tensor, temperature: float) -> Tensor:
+    """s_ij = z_i . z_j / tau, (anchors, retained), in float32 or better."""
+    dtype = torch.promote_types(torch.promote_types(forget_z.dtype, retain_z.dtype), torch.float32)
+    # Autocast would round the product to bfloat16, three digits: too coarse once divided by a small tau.
+    with torch.autocast(forget_z.device.type, enabled=False):
+        return forget_z.to(dtype) @ retain_z.to(dtype).T / temperature
+
+
+def _reduce(per_anchor: Tensor, reduction: str) -> Tensor:
+    return per_anchor.mean() if reduction == "mean" else per_anchor.sum()
+
+
+def sample_unlearning_loss(
+    forget_z: Tensor,
+    forget_y: Tensor,
+    retain_z: Tensor,
+    retain_y: Tensor,
+    temperature: float = 0.7,
+    reduction: str = "mean",
+    push_weight: str = "paper",
+) -> Tensor:
+    """Contrastive unlearning loss for forgetting samples (paper, Eq. 5).
+
+    For an anchor i with positives P (retained, same label) and negatives N (retained, other
+    labels), and s_ij = z_i . z_j / tau:
+
+        L_i = -(1/|N|) * sum_{a in N} s_ia + log sum_{p in P} exp(s_ip)
+
+    forget_z: anchors, (B, dim), unit norm. forget_y: their labels, (B,). retain_z, retain_y: the
+    retained batch, (R, dim) and (R,). temperature: tau, from 1e-3 to 1e3. reduction: "sum" is
+    the paper's; "mean" divides by B, as the released code does. push_weight: the factor on the
+    log-sum: "paper" has 1; "released" has R/|N|, as in the authors' code, which sums the
+    log-denominator over all R columns. Returns a scalar in float32 or better.
+
+    An anchor without positives takes Eq. 6's term, log|N| in place of the log-sum: the paper's
+    own rule for an empty positive set. An anchor without negatives contributes zero.
+    Raises ValueError for shapes that do not fit, a temperature out of range or an unknown option.
+    """
+    _check_embeddings(forget_z, retain_z, temperature, reduction)
+    _check_labels("forget_y", forget_y, forget_z)
+    _check_labels("retain_y", retain_y, retain_z)
+    if push_weight not in PUSH_WEIGHTS:
+        raise ValueError(f"push_weight is {push_weight!r}; expected 'paper' or 'released'")
+
+    s = _similarities(forget_z, retain_z, temperature)
+    positive = forget_y[:, None] == retain_y[None, :]
+    negatives = (~positive).sum(dim=1)
+    some = negatives.clamp(min=1)
+    pull = s.masked_fill(positive, 0).sum(dim=1) / some
+
+    # Where P is empty every entry would be -inf and the gradient NaN, so those rows keep s and
+    # torch.where drops their value and their gradient.
+    has_positive = positive.any(dim=1)
+    push = s.masked_fill(~positive & has_positive[:, None], -torch.inf).logsumexp(dim=1)
+    if push_weight == "released":
+        push = push * (len(retain_y) / some)
+    push = torch.where(has_positive, push, some.to(s.dtype).log())
+    return _reduce(torch.where(negatives > 0, push - pull, 0), reduction)
+
+
+def class_unlearning_loss(
+    forget_z: Tensor, retain_z: Tensor, temperature: float = 0.7, reduction: str = "mean"
+) -> Tensor:
+    """Contrastive unlearning loss for forgetting a class (paper, Eq. 6).
+
+    Every retained embedding is a negative: L_i = -(1/R) * sum_a s_ia + log R. The log R is
+    the paper's inner |N|; it is constant and has no gradient.
+
+    forget_z: anchors, (B, dim), unit norm. retain_z: retained batch, (R, dim), none of the
+    forgotten class. temperature: tau, from 1e-3 to 1e3. reduction: "sum" is the paper's, "mean"
+    divides by B. Returns a scalar in float32 or better. Raises ValueError for shapes that do
+    not fit, a temperature out of range or an unknown reduction.
+    """
+    _check_embeddings(forget_z, retain_z, temperature, reduction)
+    s = _similarities(forget_z, retain_z, temperature)
+    count = torch.tensor(float(len(retain_z)), dtype=s.dtype, device=s.device)
+    return _reduce(count.log() - s.mean(dim=1), reduction)
