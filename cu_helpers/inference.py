@@ -25,7 +25,8 @@ def run(
     if len(images) == 0:
         raise ValueError("there are no images to run the model on; expected at least one")
     size = batch_size or (256 if images.device.type == "cpu" else 2048)
-    was_training = model.training
+    # Module by module: a caller may have frozen its BatchNorm layers alone.
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode(), autocast(images.device, precision):
@@ -34,7 +35,8 @@ def run(
                 for start in range(0, len(images), size)
             ]
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
     return torch.cat(rows)
 
 
