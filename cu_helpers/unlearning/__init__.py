@@ -1,0 +1,84 @@
+"""Unlearning methods behind one call: `unlearn(method, model, task)`."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..data import ForgetTask
+from ..errors import choose
+from ..models import EmbeddingClassifier
+from .contrastive import ContrastiveSettings, contrastive
+from .finetune import FinetuneSettings, finetune
+from .gradient_ascent import GradientAscentSettings, gradient_ascent
+from .loop import Observer, UnlearningResult
+from .retrain import RetrainSettings, retrain
+from .stopping import Stopping
+
+__all__ = [
+    "METHODS",
+    "ContrastiveSettings",
+    "FinetuneSettings",
+    "GradientAscentSettings",
+    "Method",
+    "RetrainSettings",
+    "Stopping",
+    "UnlearningResult",
+    "unlearn",
+]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: the function that changes a model in place, its settings class, the kinds of
+    task it takes, and where it comes from."""
+
+    function: Callable[..., UnlearningResult]
+    settings: type
+    tasks: tuple[str, ...]
+    reference: str
+
+
+BOTH = ("class", "samples")
+METHODS: dict[str, Method] = {
+    "retrain": Method(retrain, RetrainSettings, BOTH, "the exact reference"),
+    "contrastive": Method(contrastive, ContrastiveSettings, BOTH, "Contrastive Unlearning, 2024, Algorithm 1"),
+    "finetune": Method(finetune, FinetuneSettings, BOTH, "Golatkar et al. 2020, section 6"),
+    "gradient_ascent": Method(gradient_ascent, GradientAscentSettings, BOTH, "Golatkar et al. 2020; Thudi et al. 2022"),
+}
+
+
+def unlearn(
+    method: str,
+    model: EmbeddingClassifier,
+    task: ForgetTask,
+    settings: Any = None,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> UnlearningResult:
+    """Forget `task.forget` from a copy of `model`; the model passed in is never changed.
+
+    method: a name in `METHODS`. settings: an instance of its settings class; None means the
+    defaults. seed: draws the batches. observer: called with the model and a history row before
+    the first step and at each stop check, off the clock (for curves); it must not change the
+    model.
+
+    Raises ValueError for an unknown method, a task of a kind that the method does not take, an
+    empty forget or retain set, or a model with another number of classes; TypeError for settings
+    of another method; NonFiniteError, at a stop check, if the loss is NaN or infinite.
+    """
+    chosen = METHODS[choose("unlearning method", method, tuple(METHODS))]
+    if task.kind not in chosen.tasks:
+        raise ValueError(f"{method} forgets a {' or '.join(chosen.tasks)}; the task is to forget {task.kind}")
+    for name, images in (("forget", task.forget), ("retain", task.retain)):
+        if len(images) == 0:
+            raise ValueError(f"the task's {name} set is empty; expected at least one image")
+    if model.config.num_classes != len(task.classes):
+        raise ValueError(
+            f"the model has {model.config.num_classes} classes and the task {len(task.classes)}; "
+            f"expected a model trained on {task.dataset}"
+        )
+    settings = settings if settings is not None else chosen.settings()
+    if not isinstance(settings, chosen.settings):
+        raise TypeError(f"settings are {type(settings).__name__}; {method} expects {chosen.settings.__name__}")
+    return chosen.function(copy.deepcopy(model).to(task.forget.device), task, settings, seed, observer)
