@@ -1,0 +1,89 @@
+"""What is measured: accuracies of a task, gaps to Retrain, the unlearn score, intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+from .data import ForgetTask
+from .models import EmbeddingClassifier
+from .training import accuracy
+
+
+def evaluate(model: EmbeddingClassifier, task: ForgetTask) -> dict[str, float]:
+    """Accuracies in percent on every reported set of a task (paper, section 5.1).
+
+    Both kinds: forget, retain (training images) and test. A class adds forget_test and
+    retain_test (D_ts^u and D_ts^r). Samples add unlearn_score. Validation images take no part.
+    """
+    sets = {"forget": task.forget, "retain": task.retain, "test": task.test}
+    if task.forget_test is not None and task.retain_test is not None:
+        sets |= {"forget_test": task.forget_test, "retain_test": task.retain_test}
+    measured = {name: accuracy(model, images) for name, images in sets.items()}
+    if task.kind == "samples":
+        measured["unlearn_score"] = unlearn_score(measured["test"], measured["forget"])
+    return measured
+
+
+def unlearn_score(test: float, forget: float) -> float:
+    """|test accuracy - forget accuracy|, in points (paper, section 5.1). Zero is the paper's goal."""
+    return abs(test - forget)
+
+
+def gaps(measured: Mapping[str, float], reference: Mapping[str, float]) -> dict[str, float]:
+    """Signed differences measured - reference, in points, for the names that both have.
+
+    With Retrain as the reference, zero is the goal; the sign tells on which side a method is.
+    Raises ValueError if they share no name.
+    """
+    shared = [name for name in measured if name in reference]
+    if not shared:
+        raise ValueError(f"nothing to compare: {sorted(measured)} and {sorted(reference)} share no name")
+    return {name: measured[name] - reference[name] for name in shared}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its two-sided Student-t confidence interval; half is its half-width.
+
+    One value alone has no spread: half is NaN then, and `str` says so.
+    """
+
+    mean: float
+    half: float
+    count: int
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return self.mean + self.half
+
+    def __str__(self) -> str:
+        if math.isnan(self.half):
+            return f"{self.mean:.1f} (one run)"
+        return f"{self.mean:.1f} ± {self.half:.1f}"
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Mean and t-interval of independent runs, such as one value per seed.
+
+    For paired comparisons pass the differences of each pair. Raises ValueError for no values, a
+    value that is not finite, or a confidence outside (0, 1).
+    """
+    if not values or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"values are {list(values)!r}; expected one finite number or more")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1:
+        return Interval(mean, math.nan, 1)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))
+    return Interval(mean, quantile * math.sqrt(variance / count), count)

@@ -1,0 +1,136 @@
+"""How large a run is: smoke (seconds), laptop (CPU minutes), paper (GPU)."""
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .data import DATASETS, Dataset
+from .errors import choose
+from .models import MODELS, ModelConfig
+from .training import TrainSettings
+from .unlearning import ContrastiveSettings, FinetuneSettings, GradientAscentSettings, RetrainSettings, Stopping
+from .unlearning.contrastive import MINI_IMAGENET_DIM
+
+PROFILES = ("smoke", "laptop", "paper")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of everything a chapter does, for one data set and model.
+
+    train_images: None keeps all. class_settings, sample_settings: method name -> settings, where
+    they differ from the method's defaults. class_seeds, sample_seeds: the seeds of tables.
+    """
+
+    name: str
+    dataset: str
+    model: str = "resnet18"
+    width: int = 64
+    feature_dim: int = 128
+    train_images: int | None = None
+    training: TrainSettings = field(default_factory=TrainSettings)
+    label: int = 5  # the paper forgets class 5 by default
+    count: int = 500  # and 500 samples
+    class_seeds: tuple[int, ...] = (0, 1, 2)
+    sample_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # the paper repeats sample unlearning five times
+    class_settings: dict[str, Any] = field(default_factory=dict)
+    sample_settings: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, num_classes: int) -> ModelConfig:
+        """The model's architecture for a data set with `num_classes` classes."""
+        return ModelConfig(self.model, num_classes, 3, self.width, self.feature_dim)
+
+    def shrink(self, dataset: Dataset) -> Dataset:
+        """The data set with this profile's number of training images."""
+        return dataset.with_train(self.train_images)
+
+    def settings(self, method: str, kind: str) -> Any:
+        """The settings of `method` for a task of this kind; None means the method's defaults.
+
+        Retrain always takes the training that made the original model.
+        """
+        if method == "retrain":
+            return RetrainSettings(self.training)
+        return (self.class_settings if kind == "class" else self.sample_settings).get(method)
+
+
+EVERY_BATCH = Stopping(check_every=1)
+
+
+def _digits(name: str) -> Profile:
+    """300 scans train in seconds, so laptop and paper are the same here."""
+    smoke = name == "smoke"
+    small = 16  # two batches of a class's thirty images, so that the stop rule has a say
+    return Profile(
+        name,
+        "digits",
+        width=8 if smoke else 16,
+        training=TrainSettings(epochs=20 if smoke else 40, batch_size=32 if smoke else 64, learning_rate=0.05),
+        count=60,  # accuracy on 60 images moves in steps of 1.7 points
+        class_seeds=(0, 1) if smoke else (0, 1, 2),
+        sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),
+        class_settings={
+            "contrastive": ContrastiveSettings(batch_size=small, stopping=EVERY_BATCH),
+            "finetune": FinetuneSettings(batch_size=64),
+            "gradient_ascent": GradientAscentSettings(batch_size=small),
+        },
+        sample_settings={
+            "contrastive": ContrastiveSettings(batch_size=64, stopping=EVERY_BATCH),
+            "finetune": FinetuneSettings(batch_size=64),
+            "gradient_ascent": GradientAscentSettings(batch_size=small),
+        },
+    )
+
+
+def _images(name: str, dataset: str) -> Profile:
+    """CIFAR, SVHN and Mini-ImageNet: the paper's sizes, or what a CPU trains in minutes."""
+    if name == "paper":
+        return Profile(name, dataset)
+    if name == "laptop":
+        return Profile(
+            name,
+            dataset,
+            width=16,
+            train_images=20_000,
+            training=TrainSettings(epochs=12, batch_size=128),
+            class_settings={"contrastive": ContrastiveSettings(stopping=EVERY_BATCH)},
+            sample_settings={"contrastive": ContrastiveSettings(stopping=EVERY_BATCH)},
+        )
+    return Profile(
+        name,
+        dataset,
+        width=4,
+        train_images=400,
+        training=TrainSettings(epochs=4, batch_size=64, learning_rate=0.05),
+        count=40,
+        class_seeds=(0, 1),
+        sample_seeds=(0, 1),
+    )
+
+
+def get_profile(name: str | None = None, dataset: str = "digits", model: str | None = None) -> Profile:
+    """The profile `name` for a data set; None means $CU_PROFILE, else laptop.
+
+    model: None means resnet18. Mini-ImageNet takes Table 7's feature dimensions and settings.
+    Raises ValueError for an unknown profile, data set or model.
+    """
+    chosen = name or os.environ.get("CU_PROFILE") or "laptop"
+    choose("profile", chosen, PROFILES)
+    choose("data set", dataset, DATASETS)
+    profile = _digits(chosen) if dataset == "digits" else _images(chosen, dataset)
+    if model is not None:
+        choose("model", model, MODELS)
+        training = replace(TrainSettings.for_model(model), epochs=profile.training.epochs)
+        if model.startswith("resnet"):
+            training = profile.training
+        profile = replace(profile, model=model, training=training)
+    if dataset == "mini_imagenet" and profile.model in MINI_IMAGENET_DIM:
+        table = ContrastiveSettings.mini_imagenet(profile.model)
+        settings = {"contrastive": table}
+        profile = replace(
+            profile,
+            feature_dim=MINI_IMAGENET_DIM[profile.model],
+            class_settings={**profile.class_settings, **settings},
+            sample_settings={**profile.sample_settings, **settings},
+        )
+    return profile

@@ -1,0 +1,145 @@
+"""Recorded runs: one JSON file each, so that every number in the book can be traced."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoints import versions
+from .errors import DataFileError
+from .files import write_text
+
+FIELDS = (
+    "table",
+    "profile",
+    "dataset",
+    "model",
+    "method",
+    "task",
+    "seed",
+    "settings",
+    "metrics",
+    "seconds",
+    "steps",
+    "samples_seen",
+    "stopped_by",
+    "peak_memory_mib",
+    "device",
+    "versions",
+    "commit",
+)
+
+
+def results_folder() -> Path:
+    """Where runs are kept: $CU_RESULTS, else book/results of the checkout that holds the package.
+
+    Without either (the package is installed alone) it is ./results.
+    """
+    named = os.environ.get("CU_RESULTS")
+    if named:
+        return Path(named)
+    book = Path(__file__).resolve().parent.parent / "book"
+    return book / "results" if book.is_dir() else Path("results")
+
+
+def commit() -> str:
+    """The checkout's git commit, with "+" if tracked files of the package have changed; else "unknown"."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", str(here)).strip()
+        return git("rev-parse", "--short=12", "HEAD").strip() + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe_device(device: torch.device) -> str:
+    """The processor or GPU in words, and how many threads torch uses on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = "CPU"
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        model = found.group(1).strip() if found else model
+    except OSError:
+        pass
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """The process's largest memory so far, in MiB: the GPU's allocator, or resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and paths as what JSON can hold."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(item) for key, item in asdict(value).items()}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def record_path(run: dict[str, Any]) -> Path:
+    """Where a run belongs: <profile>/<dataset>-<model>-<task>-<method>[-<variant>]-seed<seed>.json."""
+    parts = [run["dataset"], run["model"], run["task"], run["method"], run.get("variant"), f"seed{run['seed']}"]
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)) for part in parts if part)
+    return results_folder() / run["profile"] / f"{name}.json"
+
+
+def record(device: torch.device, **run: Any) -> Path:
+    """Write one run, aside and renamed, and return where. What the machine knows is added here.
+
+    run: everything in `FIELDS` but peak_memory_mib, device, versions and commit; extra fields are
+    kept. Raises ValueError if a field is missing or a number is NaN or infinite.
+    """
+    described = plain(run) | {
+        "peak_memory_mib": round(peak_memory_mib(device), 1),
+        "device": describe_device(device),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    missing = [name for name in FIELDS if name not in described]
+    if missing:
+        raise ValueError(f"a run needs the fields {', '.join(missing)}; got {', '.join(sorted(run))}")
+    path = record_path(described)
+    write_text(path, json.dumps(described, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return path
+
+
+def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
+    """Every recorded run whose fields equal `match`, in the order of their file names.
+
+    profile: one profile's folder, None for all. Raises DataFileError if a file is not a run.
+    """
+    runs = []
+    for path in sorted(results_folder().glob(f"{profile or '*'}/*.json")):
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            missing = [name for name in FIELDS if name not in run]
+        except (ValueError, TypeError) as error:
+            raise DataFileError(f"{path} is not a recorded run ({error}); remove it and run it again") from error
+        if missing:
+            raise DataFileError(f"{path} lacks the fields {', '.join(missing)}; remove it and run it again")
+        if all(run.get(key) == value for key, value in match.items()):
+            runs.append({**run, "path": path.name})
+    return runs
+
+
+def values(runs: Iterable[dict[str, Any]], metric: str) -> list[float]:
+    """One metric of each run, in the runs' order."""
+    return [float(run["metrics"][metric]) for run in runs]
