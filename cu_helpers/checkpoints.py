@@ -77,7 +77,7 @@ def load_model(
     try:
         with safe_open(source, framework="pt", device=str(device)) as file:
             notes: dict[str, Any] = json.loads((file.metadata() or {})["description"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = ModelConfig(**notes["config"])
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise CheckpointError(

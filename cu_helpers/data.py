@@ -141,7 +141,7 @@ def _balanced_split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Te
     order = torch.randperm(len(labels), generator=draw)
     shuffled = labels.cpu()[order]
     taken = []
-    for label in shuffled.unique():
+    for label in torch.unique(shuffled):
         members = order[shuffled == label]
         taken.append(members[: max(1, round(len(members) * share))])
     chosen = torch.cat(taken).sort().values

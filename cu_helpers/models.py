@@ -92,9 +92,7 @@ class ResNet(nn.Module):
         super().__init__()
         bottleneck, depths = RESNETS[name]
         block = Bottleneck if bottleneck else BasicBlock
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         layers: list[nn.Module] = []
         inputs = width
         for stage, depth in enumerate(depths):
@@ -106,7 +104,7 @@ class ResNet(nn.Module):
         self.output_dim = inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(self.stem(x)).mean(dim=(2, 3))
+        return self.layers(self.stem(x)).mean(dim=(2, 3))  # type: ignore[no-any-return]
 
 
 class ViT(nn.Module):

@@ -5,7 +5,7 @@ import os
 import re
 import resource
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,11 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def record_path(run: dict[str, Any]) -> Path:
+def record_path(run: Mapping[str, Any]) -> Path:
     """Where a run belongs: <profile>/<dataset>-<model>-<task>-<method>[-<variant>]-seed<seed>.json."""
     parts = [run["dataset"], run["model"], run["task"], run["method"], run.get("variant"), f"seed{run['seed']}"]
     name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)) for part in parts if part)
-    return results_folder() / run["profile"] / f"{name}.json"
+    return results_folder() / str(run["profile"]) / f"{name}.json"
 
 
 def record(device: torch.device, **run: Any) -> Path:

@@ -114,7 +114,7 @@ def train(
     model.train()
     for epoch in range(1, settings.epochs + 1):
         total = torch.zeros((), device=device)
-        for index in torch.randperm(len(images), generator=draw, device=device).split(settings.batch_size):
+        for index in torch.split(torch.randperm(len(images), generator=draw, device=device), settings.batch_size):
             x, y = images.batch(index)
             if images.augment:
                 x = rotate_and_crop(x, draw)
@@ -179,7 +179,7 @@ def load_or_train(
     if path.exists():
         try:
             model, notes = load_model(path, config, pick_device(images.device))
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(memory_format=torch.channels_last)
             return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)
         except CheckpointError:
             path.unlink()  # half a file from a killed copy: training again is the whole remedy

@@ -100,7 +100,7 @@ class UnlearningLoop:
             self._show(self._row(0, 0, 0.0, self._seconds()))
         every = self.stopping.check_every
         for number in range(1, rounds + 1):
-            parts = torch.randperm(count, generator=draw, device=draw.device).split(size)
+            parts = torch.split(torch.randperm(count, generator=draw, device=draw.device), size)
             for batch, index in enumerate(parts, start=1):
                 yield index
                 if forgets and number == 1:
