@@ -94,7 +94,7 @@ def sample_unlearning_loss(
     has_positive = positive.any(dim=1)
     push = s.masked_fill(~positive & has_positive[:, None], -torch.inf).logsumexp(dim=1)
     if push_weight == "released":
-        push = push * (len(retain_y) / some)
+        push = push * len(retain_y) / some
     push = torch.where(has_positive, push, some.to(s.dtype).log())
     return _reduce(torch.where(negatives > 0, push - pull, 0), reduction)
 
