@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cu_helpers import data, models, training
 from hypothesis import settings
+
+from cu_helpers import data, models, training
 
 # The same examples on every run, and no deadline: a busy machine must not fail a true statement.
 settings.register_profile("unit", derandomize=True, deadline=None, database=None, max_examples=100)

@@ -7,13 +7,12 @@ from functools import partial
 
 import pytest
 import torch
-from cu_helpers.losses import class_unlearning_loss, sample_unlearning_loss
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-Rows = list[list[float]]
+from cu_helpers.losses import class_unlearning_loss, sample_unlearning_loss
 
 
 def dot(a: list[float], b: list[float]) -> float:
