@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -10,10 +11,9 @@ from torch import Tensor
 from . import sources
 from .devices import generator, pick_device
 from .errors import choose
+from .splits import SPLIT_SEED, balanced_split
 
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "mini_imagenet")
-# The split must be the same for every task and every seed, so it has a seed of its own.
-VALIDATION_SEED = 20240119
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Dataset:
                 f"{count} training images of {self.name} were asked for; "
                 f"expected {len(self.classes)} (one per class) to {len(self.train)}"
             )
-        chosen, _ = _balanced_split(self.train.labels, count / len(self.train), VALIDATION_SEED)
+        chosen, _ = balanced_split(self.train.labels, count, SPLIT_SEED)
         return replace(self, train=self.train.select(chosen))
 
 
@@ -135,21 +135,6 @@ class ForgetTask:
     seed: int
 
 
-def _balanced_split(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions of about `share` of each class, and of the rest, both in ascending order."""
-    draw = generator(seed, torch.device("cpu"))
-    order = torch.randperm(len(labels), generator=draw)
-    shuffled = labels.cpu()[order]
-    taken = []
-    for label in torch.unique(shuffled):
-        members = order[shuffled == label]
-        taken.append(members[: max(1, round(len(members) * share))])
-    chosen = torch.cat(taken).sort().values
-    rest = torch.ones(len(labels), dtype=torch.bool)
-    rest[chosen] = False
-    return chosen.to(labels.device), rest.nonzero()[:, 0].to(labels.device)
-
-
 def load_dataset(name: str, root: str | Path | None = None, device: str | torch.device | None = None) -> Dataset:
     """Load a data set onto `device`, local files first.
 
@@ -172,8 +157,14 @@ def load_dataset(name: str, root: str | Path | None = None, device: str | torch.
         raw = sources.read_cifar(name, root)
     train = ImageData(raw.train_images.to(where), raw.train_labels.to(where), raw.mean, raw.std, raw.augment)
     held_out = ImageData(raw.test_images.to(where), raw.test_labels.to(where), raw.mean, raw.std)
-    validation, test = _balanced_split(held_out.labels, 0.2, VALIDATION_SEED)
+    validation, test = balanced_split(held_out.labels, round(len(held_out) / 5), SPLIT_SEED)
     return Dataset(name, train, held_out.select(validation), held_out.select(test), raw.classes)
+
+
+def _check_whole(name: str, value: object) -> None:
+    # True would pass as class 1 and 5.0 as class 5: more likely a slip than a wish.
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} is {value!r}; expected a whole number")  # noqa: TRY004
 
 
 def forget_class(dataset: Dataset, label: int, seed: int = 0) -> ForgetTask:
@@ -182,6 +173,7 @@ def forget_class(dataset: Dataset, label: int, seed: int = 0) -> ForgetTask:
     label: 0-based position in `dataset.classes`. seed: recorded with the task; nothing is drawn.
     Raises ValueError if no training image has this label, or if every one has.
     """
+    _check_whole("label", label)
     train, test = dataset.train, dataset.test
     chosen = train.labels == label
     if not chosen.any():
@@ -215,6 +207,7 @@ def forget_samples(dataset: Dataset, count: int, seed: int = 0, first: bool = Fa
     instead, whatever the seed, as the authors' released code does.
     Raises ValueError unless 1 <= count < number of training images.
     """
+    _check_whole("count", count)
     train = dataset.train
     if not 1 <= count < len(train):
         raise ValueError(

@@ -58,15 +58,15 @@ EVERY_BATCH = Stopping(check_every=1)
 
 
 def _digits(name: str) -> Profile:
-    """300 scans train in seconds, so laptop and paper are the same here."""
+    """180 scans train in seconds, so laptop and paper are the same here."""
     smoke = name == "smoke"
-    small = 16  # two batches of a class's thirty images, so that the stop rule has a say
+    small = 6  # three batches of a class's eighteen images, so that the stop rule has a say
     return Profile(
         name,
         "digits",
         width=8 if smoke else 16,
         training=TrainSettings(epochs=20 if smoke else 40, batch_size=32 if smoke else 64, learning_rate=0.05),
-        count=60,  # accuracy on 60 images moves in steps of 1.7 points
+        count=36,  # accuracy on 36 images moves in steps of 2.8 points
         class_seeds=(0, 1) if smoke else (0, 1, 2),
         sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),
         class_settings={
