@@ -58,7 +58,11 @@ EVERY_BATCH = Stopping(check_every=1)
 
 
 def _digits(name: str) -> Profile:
-    """180 scans train in seconds, so laptop and paper are the same here."""
+    """180 scans train in seconds, so laptop and paper are the same here.
+
+    lambda_ul and the learning rate come from a search on validation images (seed 0; class: ten
+    settings, samples: twelve). The paper's values overshoot on so small a retained set.
+    """
     smoke = name == "smoke"
     small = 6  # three batches of a class's eighteen images, so that the stop rule has a say
     return Profile(
@@ -70,12 +74,12 @@ def _digits(name: str) -> Profile:
         class_seeds=(0, 1) if smoke else (0, 1, 2),
         sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),
         class_settings={
-            "contrastive": ContrastiveSettings(batch_size=small, stopping=EVERY_BATCH),
+            "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, stopping=EVERY_BATCH),
             "finetune": FinetuneSettings(batch_size=64),
             "gradient_ascent": GradientAscentSettings(batch_size=small),
         },
         sample_settings={
-            "contrastive": ContrastiveSettings(batch_size=64, stopping=EVERY_BATCH),
+            "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, stopping=EVERY_BATCH),
             "finetune": FinetuneSettings(batch_size=64),
             "gradient_ascent": GradientAscentSettings(batch_size=small),
         },
