@@ -70,7 +70,7 @@ def read_digits() -> RawSplits:
         labels[test],
         tuple(str(name) for name in bunch.target_names),
         (0.305, 0.305, 0.305),
-        (0.36, 0.36, 0.36),
+        (0.325, 0.325, 0.325),
     )
 
 
