@@ -14,11 +14,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for; None means the first GPU if there is one, else the CPU.
 
-    Raises ValueError if a CUDA device is asked for and none is usable.
+    Raises ValueError for a name torch does not know, or if a CUDA device is asked for and none is
+    usable.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}; expected 'cpu', 'cuda' or 'cuda:N'") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {str(chosen)!r} was asked for but torch sees no GPU; use device='cpu'")
     return chosen
