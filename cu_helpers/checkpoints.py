@@ -49,7 +49,8 @@ def fingerprint(images: ImageData) -> str:
 def save_model(model: EmbeddingClassifier, path: str | Path, notes: dict[str, Any] | None = None) -> None:
     """Write `path` (safetensors) and `path` with .json (settings, versions, seed, for people).
 
-    Both are written aside and renamed. notes: anything JSON can hold; kept in both files.
+    Both are written aside and renamed, so a failure leaves an older pair as it was. notes:
+    anything JSON can hold; kept in both files.
     """
     target = Path(path)
     described = {"config": asdict(model.config), "versions": versions(), **(notes or {})}
@@ -58,8 +59,8 @@ def save_model(model: EmbeddingClassifier, path: str | Path, notes: dict[str, An
 
     def write(aside: Path) -> None:
         save_file(weights, aside, metadata={"description": text})
+        write_text(target.with_suffix(".json"), text + "\n")
 
-    write_text(target.with_suffix(".json"), text + "\n")
     write_aside(target, write)
 
 
@@ -87,9 +88,14 @@ def load_model(
         raise CheckpointError(
             f"checkpoint {source} holds {config.describe()}; expected {expected.describe()}; name another file"
         )
-    model = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim)
     try:
+        # The seed's weights are overwritten; without one, loading would advance torch's global generator.
+        model = build_model(
+            config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=0
+        )
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"checkpoint {source} does not fit {config.describe()}: {error}") from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {source} does not fit the {config.describe()} that it names; remove it and train again"
+        ) from error
     return model.to(device), notes

@@ -182,7 +182,7 @@ def load_or_train(
             model.to(memory_format=torch.channels_last)
             return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)
         except CheckpointError:
-            path.unlink()  # half a file from a killed copy: training again is the whole remedy
+            path.unlink(missing_ok=True)  # half a file from a killed copy: training again is the whole remedy
     model = build_model(
         config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
     )
