@@ -78,6 +78,20 @@ def record_original_and_retrain(profile: Profile, task: ForgetTask, seed: int, t
         )
 
 
+def trace(
+    method: str, original: TrainedModel, task: ForgetTask, settings: Any, seed: int = 0
+) -> list[dict[str, float]]:
+    """A history in which every row also has the accuracies of `evaluate`, in percent.
+
+    The first row is the original model. settings: how often rows are written is its
+    stopping.check_every; with Stopping(rule="none") the run goes on to its last round. The time
+    of the measurements is not in the rows' seconds.
+    """
+    rows: list[dict[str, float]] = []
+    unlearn(method, original.model, task, settings, seed, lambda model, row: rows.append(row | evaluate(model, task)))
+    return rows
+
+
 def record_unlearning(
     profile: Profile,
     task: ForgetTask,
