@@ -164,7 +164,7 @@ def load_dataset(name: str, root: str | Path | None = None, device: str | torch.
 def _check_whole(name: str, value: object) -> None:
     # True would pass as class 1 and 5.0 as class 5: more likely a slip than a wish.
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{name} is {value!r}; expected a whole number")  # noqa: TRY004
+        raise ValueError(f"{name} is {value!r}; expected a whole number")
 
 
 def forget_class(dataset: Dataset, label: int, seed: int = 0) -> ForgetTask:

@@ -91,6 +91,8 @@ def _images(name: str, dataset: str) -> Profile:
     if name == "paper":
         return Profile(name, dataset)
     if name == "laptop":
+        # From a search on CIFAR-10's validation images (thirteen settings for a class, fifteen for
+        # samples of another draw, two to four for each baseline).
         return Profile(
             name,
             dataset,
@@ -98,8 +100,20 @@ def _images(name: str, dataset: str) -> Profile:
             train_images=20_000,
             # Enough steps for near 100 % training accuracy; the decay is what a short schedule needs.
             training=TrainSettings(epochs=15, batch_size=64, weight_decay=5e-4),
-            class_settings={"contrastive": ContrastiveSettings(stopping=EVERY_BATCH)},
-            sample_settings={"contrastive": ContrastiveSettings(stopping=EVERY_BATCH)},
+            class_settings={
+                "contrastive": ContrastiveSettings(lambda_ul=2.0, learning_rate=3e-3, omega=1, max_rounds=3),
+                "finetune": FinetuneSettings(
+                    learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
+                ),
+                "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=3, stopping=EVERY_BATCH),
+            },
+            sample_settings={
+                "contrastive": ContrastiveSettings(
+                    lambda_ul=0.5, learning_rate=1e-2, max_rounds=6, stopping=EVERY_BATCH
+                ),
+                "finetune": FinetuneSettings(learning_rate=0.03, max_rounds=3),
+                "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=15),
+            },
         )
     return Profile(
         name,
