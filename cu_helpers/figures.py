@@ -152,6 +152,7 @@ def bundle(figure: go.Figure, caption: str, alt: str) -> dict[str, Any]:
         include_plotlyjs="cdn" if "google.colab" in sys.modules else False,
         include_mathjax=False,
         default_width="100%",
+        auto_play=False,  # an animation waits for its play button
         config={"responsive": True, "displaylogo": False},
     )
     page = (
@@ -182,4 +183,53 @@ def image_grid(images: ArrayLike, captions: Sequence[str], columns: int = 6) -> 
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_annotations(font={"size": 11, "color": GREY})
+    return figure
+
+
+# Okabe and Ito again, for classes that stand beside the orange of what is forgotten.
+CLASS_COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def circle_animation(classes: dict[str, ArrayLike], paths: ArrayLike, times: Sequence[str]) -> go.Figure:
+    """Anchors that move among fixed points on the unit circle, with a play button and a slider.
+
+    classes: name -> angles of its fixed retained points, in degrees. paths: anchors' angles in
+    degrees, (frames, anchors). times: the slider's text for each frame. Works without a server.
+    """
+    figure = go.Figure()
+    around = np.radians(np.linspace(0, 360, 181))
+    figure.add_scatter(
+        x=np.cos(around), y=np.sin(around), mode="lines", line={"color": GREY, "width": 1}, name="circle"
+    )
+    figure.data[0].update(showlegend=False, hoverinfo="skip")
+    for (name, angles), colour in zip(classes.items(), CLASS_COLOURS, strict=False):
+        at = np.radians(np.asarray(angles, dtype=float))
+        marker = {"symbol": MARKERS["train"], "color": colour, "size": 9}
+        figure.add_scatter(x=np.cos(at), y=np.sin(at), mode="markers", name=name, marker=marker)
+    moving = len(figure.data)
+    marker = {"symbol": MARKERS["forget"], "color": SET_COLOURS["forget"], "size": 11}
+    frames = [
+        go.Scatter(x=0.92 * np.cos(at), y=0.92 * np.sin(at), mode="markers", name="forgotten anchors", marker=marker)
+        for at in np.radians(np.asarray(paths, dtype=float))
+    ]
+    figure.add_trace(frames[0])
+    figure.frames = [go.Frame(data=[at], traces=[moving], name=name) for at, name in zip(frames, times, strict=True)]
+    run = {"frame": {"duration": 120, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
+    still = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
+    steps = [{"label": name, "method": "animate", "args": [[name], still]} for name in times]
+    buttons = [
+        {"label": "Play", "method": "animate", "args": [None, run]},
+        {"label": "Pause", "method": "animate", "args": [[None], still]},
+    ]
+    style(figure, "first coordinate of z", "second coordinate of z", height=560)
+    figure.update_xaxes(range=[-1.25, 1.25])
+    figure.update_yaxes(range=[-1.25, 1.25], scaleanchor="x")
+    figure.update_layout(
+        margin={"b": 130},
+        legend={"y": 1.08, "yanchor": "bottom"},
+        updatemenus=[
+            {"type": "buttons", "direction": "left", "buttons": buttons, "x": 0, "y": -0.22, "yanchor": "top"}
+        ],
+        sliders=[{"steps": steps, "x": 0.25, "len": 0.75, "y": -0.14, "currentvalue": {"prefix": "step "}}],
+    )
     return figure
