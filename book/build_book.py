@@ -1,0 +1,168 @@
+"""Run the chapters with papermill and build the site: `make book`.
+
+    python book/build_book.py --profile laptop
+
+A chapter whose notebook, package, records and profile are unchanged is not run again. Outputs
+are written aside and renamed, so a stopped build goes on where it was.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata, resources
+from pathlib import Path
+
+import papermill
+
+from cu_helpers.profiles import PROFILES
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+PAGES = ("index.md", "glossary.md", "bibliography.md")
+
+
+def fingerprint(chapter: Path, settings: dict[str, str]) -> str:
+    """A hash of all that a chapter's outputs depend on."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    sources = [chapter, *sorted((ROOT / "cu_helpers").rglob("*.py")), *sorted((BOOK / "results").rglob("*.json"))]
+    for path in sources:
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(chapter: Path, folder: Path, profile: str, dataset: str) -> float:
+    """Run one chapter into `folder` unless its stamp fits; return its seconds, also when reused.
+
+    Raises papermill's PapermillExecutionError if a cell fails; nothing is left behind then.
+    """
+    output, stamp = folder / chapter.name, folder / f".{chapter.stem}.json"
+    settings = {"profile": profile, "dataset": dataset}
+    wanted = fingerprint(chapter, settings)
+    if output.exists() and stamp.exists():
+        noted = json.loads(stamp.read_text(encoding="utf-8"))
+        if noted["fingerprint"] == wanted:
+            print(f"  {chapter.stem:28} unchanged", flush=True)
+            return float(noted["seconds"])
+    aside = folder / f".{chapter.name}"
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(chapter, aside, settings, progress_bar=False, cwd=str(chapter.parent))
+        aside.replace(output)
+    finally:
+        aside.unlink(missing_ok=True)
+    seconds = time.perf_counter() - start
+    stamp.write_text(json.dumps({"fingerprint": wanted, "seconds": seconds}), encoding="utf-8")
+    print(f"  {chapter.stem:28} {seconds:6.1f} s", flush=True)
+    return seconds
+
+
+def copy_assets(source: Path) -> None:
+    """Put plotly.js and MathJax, both from installed Python packages, beside the pages."""
+    static = source / "_static"
+    shutil.copytree(BOOK / "_static", static, dirs_exist_ok=True)
+    plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
+    (static / "plotly.min.js").write_bytes(plotly.read_bytes())
+    located = metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax")
+    shutil.copytree(str(located), source / "extra" / "mathjax", dirs_exist_ok=True)
+
+
+def status_page(seconds: dict[str, float], profile: str, dataset: str) -> str:
+    """The page of run times and versions."""
+    names = ("torch", "torchvision", "numpy", "scikit-learn", "umap-learn", "plotly", "jupyter-book", "papermill")
+    lines = [
+        "# Status of this build",
+        "",
+        f"Profile `{profile}`, data set `{dataset}`, Python {platform.python_version()}.",
+    ]
+    lines += ["", "| chapter | seconds |", "|---|---|"]
+    lines += [f"| {name} | {value:.0f} |" for name, value in seconds.items()]
+    lines += ["", "| package | version |", "|---|---|", *[f"| {name} | {metadata.version(name)} |" for name in names]]
+    return "\n".join(lines) + "\n"
+
+
+def contents(chapters: list[Path]) -> str:
+    """The table of contents: front page, the chapters that exist, back pages."""
+    lines = ["format: jb-book", "root: index", "parts:", "  - caption: Chapters", "    chapters:"]
+    lines += [f"      - file: {chapter.stem}" for chapter in chapters]
+    lines += ["  - caption: Back pages", "    chapters:"]
+    lines += [f"      - file: {name}" for name in ("glossary", "bibliography", "status")]
+    return "\n".join(lines) + "\n"
+
+
+def configuration() -> str:
+    """_config.yml, with the repository's address if GITHUB_REPOSITORY (owner/name) gives one."""
+    text = (BOOK / "_config.yml").read_text(encoding="utf-8")
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise ValueError(f"GITHUB_REPOSITORY is {repository!r}; expected owner/name")
+    if repository:
+        text += f"\nrepository:\n  url: https://github.com/{repository}\n  branch: main\n  path_to_book: notebooks\n"
+        text += "\nlaunch_buttons:\n  colab_url: https://colab.research.google.com\n"
+    return text
+
+
+def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Path:
+    """Run `chapters` and build the site under `target`; return its first page.
+
+    Raises CalledProcessError if jupyter-book warns or fails.
+    """
+    source = target / "source"
+    source.mkdir(parents=True, exist_ok=True)
+    print(f"Running {len(chapters)} chapters (profile {profile}, data set {dataset})", flush=True)
+    seconds = {chapter.stem: execute(chapter, source, profile, dataset) for chapter in chapters}
+    for name in (*PAGES, "references.bib", "logo.svg"):
+        shutil.copy(BOOK / name, source / name)
+    (source / "status.md").write_text(status_page(seconds, profile, dataset), encoding="utf-8")
+    (source / "_config.yml").write_text(configuration(), encoding="utf-8")
+    (source / "_toc.yml").write_text(contents(chapters), encoding="utf-8")
+    copy_assets(source)
+    print("Building the site", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book.cli.main",
+        "build",
+        str(source),
+        "--path-output",
+        str(target / "site"),
+    ]
+    made = subprocess.run(
+        [*command, "-n", "-W", "--keep-going", "-q"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BOOK), os.environ.get("PYTHONPATH", "")])},
+        check=False,
+    )
+    if made.returncode:
+        raise subprocess.CalledProcessError(made.returncode, command)
+    return target / "site" / "_build" / "html" / "index.html"
+
+
+def main() -> int:
+    """Read the command line, build, say where the book is; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="laptop", choices=PROFILES)
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--target", type=Path, default=ROOT / "build")
+    wanted = parser.parse_args()
+    os.environ.setdefault("CU_CACHE", str(wanted.target.resolve() / "cache"))
+    chapters = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    try:
+        page = build(wanted.target, wanted.profile, wanted.dataset, chapters)
+    except papermill.PapermillExecutionError as error:
+        print(f"A chapter failed in cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    except (subprocess.CalledProcessError, ValueError) as error:
+        print(f"The site was not built: {error}", file=sys.stderr)
+        return 1
+    print(f"Done. Open {os.path.relpath(page)} in a browser.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
