@@ -55,7 +55,7 @@ def read_digits() -> RawSplits:
     the writers of what was forgotten. So few images are trained on that training and test
     accuracy lie apart, as they do on harder data.
     """
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     bunch = load_digits()
     small = torch.from_numpy(bunch.images.astype(np.float32) / 16)[:, None]
