@@ -67,10 +67,13 @@ def copy_assets(source: Path) -> None:
     """Put plotly.js and MathJax, both from installed Python packages, beside the pages."""
     static = source / "_static"
     shutil.copytree(BOOK / "_static", static, dirs_exist_ok=True)
+    # Not into _static: jupyter-book loads every script there on every page, and plotly's has 5 MB.
+    extra = source / "extra"
+    (extra / "plotly").mkdir(parents=True, exist_ok=True)
     plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
-    (static / "plotly.min.js").write_bytes(plotly.read_bytes())
+    (extra / "plotly" / "plotly.min.js").write_bytes(plotly.read_bytes())
     located = metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax")
-    shutil.copytree(str(located), source / "extra" / "mathjax", dirs_exist_ok=True)
+    shutil.copytree(str(located), extra / "mathjax", dirs_exist_ok=True)
 
 
 def status_page(seconds: dict[str, float], profile: str, dataset: str) -> str:
@@ -117,7 +120,7 @@ def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Pat
     source.mkdir(parents=True, exist_ok=True)
     print(f"Running {len(chapters)} chapters (profile {profile}, data set {dataset})", flush=True)
     seconds = {chapter.stem: execute(chapter, source, profile, dataset) for chapter in chapters}
-    for name in (*PAGES, "references.bib", "logo.svg"):
+    for name in (*PAGES, "references.bib", "logo.svg", "first_light.svg"):
         shutil.copy(BOOK / name, source / name)
     (source / "status.md").write_text(status_page(seconds, profile, dataset), encoding="utf-8")
     (source / "_config.yml").write_text(configuration(), encoding="utf-8")

@@ -94,17 +94,10 @@ def in_order(kinds: list[tuple[str, str]]) -> None:
         seen.add((kind, name))
 
 
-def badge(link: str) -> NotebookNode:
-    """The line under a chapter's title that opens it in Colab."""
-    return new_markdown_cell(f'<p class="cu-badge"><a href="{link}">Open this chapter in Colab</a></p>')
-
-
 def read(text: str) -> NotebookNode:
     """A notebook's JSON as the site shows it; the file itself stays as it is.
 
     Papermill's own cell with the parameters of the run is left out: the set-up cell prints them.
-    Where the build knows the book's repository, the metadata has `cu: {colab: link}`, and a line
-    with that link follows the title.
     Raises ValueError for wrong exercise or solution tags.
     """
     notebook = nbformat.reads(text, as_version=4)
@@ -112,9 +105,6 @@ def read(text: str) -> NotebookNode:
     runs = [(gate, list(cells)) for gate, cells in groupby(kept, key=gate_of)]
     in_order([gate for gate, _ in runs if gate is not None])
     notebook.cells = [one for gate, cells in runs for one in (cells if gate is None else gated(*gate, cells))]
-    link = notebook.metadata.get("cu", {}).get("colab")
-    if link:
-        notebook.cells.insert(1, badge(link))
     return notebook
 
 

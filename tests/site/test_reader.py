@@ -16,8 +16,8 @@ def code(source: str, *tags: str, text: str = "") -> NotebookNode:
     return new_code_cell(source, metadata={"tags": list(tags)}, outputs=outputs)
 
 
-def sources(*cells: NotebookNode, **metadata: object) -> list[str]:
-    return [cell.source for cell in read(nbformat.writes(new_notebook(cells=list(cells), metadata=metadata))).cells]
+def sources(*cells: NotebookNode) -> list[str]:
+    return [cell.source for cell in read(nbformat.writes(new_notebook(cells=list(cells)))).cells]
 
 
 TASK = md("### Exercise 03-2 · Both signs\n\nWhat changes?", "exercise:03-2")
@@ -74,12 +74,6 @@ def test_papermills_cell_is_left_out() -> None:
 def test_outputs_and_plain_cells_stay_as_they_are() -> None:
     cell = code("print(1)", text="1\n")
     assert read(nbformat.writes(new_notebook(cells=[cell]))).cells[0].outputs == cell.outputs
-
-
-def test_the_colab_line_stands_only_where_the_build_knows_a_repository() -> None:
-    link = "https://colab.research.google.com/github/someone/book/blob/main/notebooks/03_sample_loss.ipynb"
-    assert link in sources(md("# Title"), md("Text"), cu={"colab": link})[1]
-    assert sources(md("# Title"), md("Text")) == ["# Title", "Text"]
 
 
 @pytest.mark.parametrize(
