@@ -26,6 +26,7 @@ from cu_helpers.profiles import PROFILES
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 PAGES = ("index.md", "glossary.md", "bibliography.md")
+QUIET = ["--IPKernelApp.log_level=ERROR"]  # its warnings on transport mean nothing to a reader
 
 
 def fingerprint(chapter: Path, settings: dict[str, str]) -> str:
@@ -53,7 +54,9 @@ def execute(chapter: Path, folder: Path, profile: str, dataset: str) -> float:
     aside = folder / f".{chapter.name}"
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(chapter, aside, settings, progress_bar=False, cwd=str(chapter.parent))
+        papermill.execute_notebook(
+            chapter, aside, settings, progress_bar=False, cwd=str(chapter.parent), extra_arguments=QUIET
+        )
         aside.replace(output)
     finally:
         aside.unlink(missing_ok=True)
@@ -127,23 +130,21 @@ def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Pat
     (source / "_toc.yml").write_text(contents(chapters), encoding="utf-8")
     copy_assets(source)
     print("Building the site", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
-        "build",
-        str(source),
-        "--path-output",
-        str(target / "site"),
-    ]
+    start = "from jupyter_book.cli.main import main; main()"  # jupyter-book has no `python -m`
+    arguments = ["build", str(source), "--path-output", str(target / "site"), "-n", "-W", "--keep-going", "-q"]
     made = subprocess.run(
-        [*command, "-n", "-W", "--keep-going", "-q"],
+        [sys.executable, "-c", start, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BOOK), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         check=False,
     )
-    if made.returncode:
-        raise subprocess.CalledProcessError(made.returncode, command)
-    return target / "site" / "_build" / "html" / "index.html"
+    page = target / "site" / "_build" / "html" / "index.html"
+    if made.returncode or not page.exists():
+        print(made.stdout, file=sys.stderr)
+        raise subprocess.CalledProcessError(made.returncode, ["jupyter-book", *arguments])
+    return page
 
 
 def main() -> int:

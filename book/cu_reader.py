@@ -108,13 +108,19 @@ def read(text: str) -> NotebookNode:
     return notebook
 
 
-def add_plotly(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load plotly's 5 MB of script on the pages that hold a plot, and on no other."""
+def choose_scripts(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Load plotly's 5 MB of script on the pages that hold a plot, and on no other.
+
+    Thebe, which runs code through a server elsewhere, is left out: the site asks nobody for anything,
+    and jupyter-book declares its settings twice, which browsers report as an error.
+    """
+    scripts = context.get("script_files", [])
+    scripts[:] = [one for one in scripts if "thebe" not in f"{one} {getattr(one, 'attributes', '')}".lower()]
     if PLOT in context.get("body", ""):
         app.add_js_file("../plotly/plotly.min.js", priority=100)
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Sphinx's entry: connect the plot script."""
-    app.connect("html-page-context", add_plotly)
+    """Sphinx's entry: choose each page's scripts."""
+    app.connect("html-page-context", choose_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
