@@ -44,6 +44,21 @@ def variants(profile: Profile, kind: str) -> list[tuple[str, str | None, Any]]:
     return runs
 
 
+def curves(profile: Profile) -> list[tuple[str, str, Any]]:
+    """Method, variant and settings of one pass over the class without a stop rule, for Fig. 2."""
+    ours = replace(profile.settings("contrastive", "class"), max_rounds=1)
+    passes: list[tuple[str, str, Any, int]] = [
+        ("contrastive", "curve", ours, 4),
+        ("contrastive", "curve without contrast", replace(ours, lambda_ul=0.0), 4),
+        ("finetune", "curve", replace(profile.settings("finetune", "class"), max_rounds=1), 14),
+        ("gradient_ascent", "curve", replace(profile.settings("gradient_ascent", "class"), max_rounds=1), 4),
+    ]
+    return [
+        (method, variant, replace(settings, stopping=Stopping(rule="none", check_every=every)))
+        for method, variant, settings, every in passes
+    ]
+
+
 def exists(profile: Profile, task: ForgetTask, method: str, variant: str | None, seed: int) -> bool:
     """Whether this run is recorded already."""
     run = {"dataset": task.dataset, "model": profile.model, "task": describe_task(task), "method": method}
@@ -76,11 +91,15 @@ def main() -> int:
         if not exists(profile, task, "retrain", None, seed) or not exists(profile, task, "original", None, seed):
             say(f"{describe_task(task)} seed {seed}: original and retrain")
             record_original_and_retrain(profile, task, seed, {"original": "Table 8", "retrain": table})
-        for method, variant, settings in variants(profile, wanted.task):
+        planned = variants(profile, wanted.task)
+        if wanted.task == "class" and seed == wanted.seeds[0]:
+            planned += curves(profile)
+        for method, variant, settings in planned:
             if exists(profile, task, method, variant, seed):
                 continue
             original = original_model(dataset, profile, seed)
-            measured = record_unlearning(profile, task, original, method, seed, table, variant, settings)
+            sets = ("forget", "retain_test") if variant and variant.startswith("curve") else ()
+            measured = record_unlearning(profile, task, original, method, seed, table, variant, settings, sets)
             shown = ", ".join(f"{key} {value:.1f}" for key, value in measured.items())
             say(f"{describe_task(task)} seed {seed}: {method}{', ' + variant if variant else ''}: {shown}")
     return 0

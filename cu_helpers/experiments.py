@@ -1,14 +1,17 @@
 """One run from start to record: original model, task, unlearning or retraining, measurement."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from .data import Dataset, ForgetTask, forget_class, forget_samples
 from .errors import choose
 from .metrics import evaluate
+from .models import EmbeddingClassifier, build_model
 from .profiles import Profile
 from .results import record
-from .training import TrainedModel, load_or_train
+from .training import TrainedModel, accuracy, load_or_train, train
 from .unlearning import METHODS, unlearn
 
 KINDS = ("class", "samples")
@@ -78,6 +81,26 @@ def record_original_and_retrain(profile: Profile, task: ForgetTask, seed: int, t
         )
 
 
+def retrain_step_seconds(profile: Profile, task: ForgetTask, steps: int = 30) -> float:
+    """Seconds of one of Retrain's training steps here and now, the mean over `steps`.
+
+    A machine that others use too is not equally fast all day. Times Retrain's number of steps this
+    gives what retraining would take beside the method that is timed next.
+    """
+    batch = profile.training.batch_size
+
+    def short(count: int) -> float:
+        images = task.retain.first(count * batch)
+        config = profile.config(len(task.classes))
+        fresh = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, 0)
+        start = perf_counter()
+        train(fresh, images, replace(profile.training, epochs=1))
+        return (perf_counter() - start) / -(-len(images) // batch)
+
+    short(3)  # the first steps also choose kernels and fill caches
+    return short(steps)
+
+
 def trace(
     method: str, original: TrainedModel, task: ForgetTask, settings: Any, seed: int = 0
 ) -> list[dict[str, float]]:
@@ -101,13 +124,23 @@ def record_unlearning(
     table: str,
     variant: str | None = None,
     settings: Any = None,
+    curve: Sequence[str] = (),
 ) -> dict[str, float]:
     """Unlearn, measure and record one run; return the metrics.
 
     settings: None means the profile's. variant: names a run whose settings are not the profile's.
+    curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
+    The record also has retrain_step_seconds, measured just before the run.
     """
+    rows: list[dict[str, float]] = []
+
+    def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
+        rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
+
+    step_seconds = retrain_step_seconds(profile, task)
     settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
-    result = unlearn(method, original.model, task, settings, seed)
+    result = unlearn(method, original.model, task, settings, seed, look if curve else None)
     measured = evaluate(result.model, task)
     record(
         task.forget.device,
@@ -128,5 +161,7 @@ def record_unlearning(
         forget_share=result.forget_share,
         stopped_by=result.stopped_by,
         history=result.history,
+        retrain_step_seconds=step_seconds,
+        curve=rows,
     )
     return measured

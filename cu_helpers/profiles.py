@@ -101,7 +101,7 @@ def _images(name: str, dataset: str) -> Profile:
             # Enough steps for near 100 % training accuracy; the decay is what a short schedule needs.
             training=TrainSettings(epochs=15, batch_size=64, weight_decay=5e-4),
             class_settings={
-                "contrastive": ContrastiveSettings(lambda_ul=2.0, learning_rate=3e-3, omega=1, max_rounds=3),
+                "contrastive": ContrastiveSettings(lambda_ul=1.0, learning_rate=3e-3, omega=2, max_rounds=3),
                 "finetune": FinetuneSettings(
                     learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
                 ),
