@@ -65,6 +65,9 @@ def _digits(name: str) -> Profile:
     """
     smoke = name == "smoke"
     small = 6  # three batches of a class's eighteen images, so that the stop rule has a say
+    # A smoke run shows that everything works, also where the stop rule never holds.
+    limit: dict[str, Any] = {"max_rounds": 3} if smoke else {}
+    ours = {"stopping": EVERY_BATCH, **limit}
     return Profile(
         name,
         "digits",
@@ -74,14 +77,14 @@ def _digits(name: str) -> Profile:
         class_seeds=(0, 1) if smoke else (0, 1, 2),
         sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),
         class_settings={
-            "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, stopping=EVERY_BATCH),
-            "finetune": FinetuneSettings(batch_size=64),
-            "gradient_ascent": GradientAscentSettings(batch_size=small),
+            "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, **ours),
+            "finetune": FinetuneSettings(batch_size=64, **limit),
+            "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
         sample_settings={
-            "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, stopping=EVERY_BATCH),
-            "finetune": FinetuneSettings(batch_size=64),
-            "gradient_ascent": GradientAscentSettings(batch_size=small),
+            "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, **ours),
+            "finetune": FinetuneSettings(batch_size=64, **limit),
+            "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
     )
 

@@ -450,7 +450,7 @@ display(
 )
 
 # %% [markdown]
-# In the paper's own first row the forgotten images score six points below the test images: the rule was passed by far before
+# In the paper's own first row the forgotten images score six points below the test images: the rule was passed long before
 # it was looked at. A method that stops there has forgotten more than Retrain would.
 
 # %% [markdown]
@@ -593,27 +593,52 @@ recorded = results.read_runs("laptop", dataset="cifar10")
 by_task = {}
 for run in recorded:
     name = run["method"] + (f", {run['variant']}" if run.get("variant") else "")
-    by_task.setdefault(run["task"], {}).setdefault(name, {})[run["seed"]] = run
+    if not run.get("curve"):
+        by_task.setdefault(run["task"], {}).setdefault(name, {})[run["seed"]] = run
+
+
+def pairs_of(task, name):
+    """(run, Retrain's run of the same seed) for each seed of a method."""
+    runs = by_task[task]
+    return [(run, runs["retrain"][s]) for s, run in runs[name].items() if s in runs["retrain"]]
+
+
+def faster(run, ref):
+    """How many times Retrain's seconds a run's are, both measured in one go; None where that was not done."""
+    step = run.get("retrain_step_seconds")
+    return ref["steps"] * step / run["seconds"] if step else None
+
+
+def spread(values):
+    """Mean ± interval of what is there, or a dash."""
+    there = [value for value in values if value is not None]
+    return str(mean_interval(there)) if there else "–"
 
 
 def recorded_table(task):
-    """Accuracies with intervals, the paired gap to Retrain, and time against Retrain's."""
-    runs = by_task[task]
+    """Accuracies with intervals, the paired gap to Retrain, time and images against Retrain's."""
     is_class = task.startswith("class")
     keys = ("forget", "forget_test", "retain_test") if is_class else ("forget", "test")
     head = ["method", "seeds", *[k.replace("_", " ") + " (%)" for k in keys], "gap on forgotten", "gap on test"]
-    head += ["seconds", "Retrain / this", "forget set visited (%)"]
+    head += [
+        "seconds",
+        "Retrain's seconds / these",
+        "Retrain's images / these",
+        "forget set visited (%)",
+        "ended by the rule",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for name, by_seed in runs.items():
-        pairs = [(run, runs["retrain"][s]) for s, run in by_seed.items() if s in runs["retrain"]]
-        cells = [name, str(len(pairs))]
-        cells += [str(mean_interval([run["metrics"][k] for run, _ in pairs])) for k in keys]
-        for k in ("forget", keys[-1]):
-            cells.append(str(mean_interval([run["metrics"][k] - ref["metrics"][k] for run, ref in pairs])))
-        cells.append(str(mean_interval([run["seconds"] for run, _ in pairs])))
-        cells.append(str(mean_interval([ref["seconds"] / run["seconds"] for run, ref in pairs])))
-        visited = [100 * run["forget_share"] for run, _ in pairs if "forget_share" in run]
-        cells.append(str(mean_interval(visited)) if visited else "–")
+    for name in by_task[task]:
+        pairs = pairs_of(task, name)
+        cells = [name.replace("_", " "), str(len(pairs))]
+        cells += [spread([run["metrics"][k] for run, _ in pairs]) for k in keys]
+        cells += [spread([run["metrics"][k] - ref["metrics"][k] for run, ref in pairs]) for k in ("forget", keys[-1])]
+        cells.append(spread([run["seconds"] for run, _ in pairs]))
+        cells.append(spread([faster(run, ref) for run, ref in pairs]))
+        cells.append(spread([ref["samples_seen"] / run["samples_seen"] for run, ref in pairs]))
+        cells.append(spread([100 * run["forget_share"] if "forget_share" in run else None for run, _ in pairs]))
+        rule = sum(run["stopped_by"] == "rule" for run, _ in pairs)
+        cells.append(f"{rule} of {len(pairs)}" if name not in ("original", "retrain") else "–")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -637,8 +662,7 @@ else:
 # %%
 def judge(task, name):
     """Print each target of a task with what came out."""
-    runs = by_task[task]
-    pairs = [(run, runs["retrain"][s]) for s, run in runs[name].items() if s in runs["retrain"]]
+    pairs = pairs_of(task, name)
 
     def metric(key):
         return mean_interval([run["metrics"][key] for run, _ in pairs])
@@ -646,19 +670,20 @@ def judge(task, name):
     def gap(key):
         return mean_interval([run["metrics"][key] - ref["metrics"][key] for run, ref in pairs])
 
-    faster = mean_interval([ref["seconds"] / run["seconds"] for run, ref in pairs])
+    ratios = [faster(run, ref) for run, ref in pairs]
+    ratio = mean_interval([value for value in ratios if value is not None] or [0.0])
     if task.startswith("class"):
         rows = [
             ("forget train accuracy at most 5 %", metric("forget"), metric("forget").mean <= 5),
             ("forget test accuracy at most 5 %", metric("forget_test"), metric("forget_test").mean <= 5),
             ("retained test within 2 points of Retrain", gap("retain_test"), abs(gap("retain_test").mean) <= 2),
-            ("at least 30 times faster than Retrain", faster, faster.mean >= 30),
+            ("at least 30 times faster than Retrain", ratio, ratio.mean >= 30),
         ]
     else:
         rows = [
             ("paired gap on forgotten at most 3 points", gap("forget"), abs(gap("forget").mean) <= 3),
             ("test within 3 points of Retrain", gap("test"), abs(gap("test").mean) <= 3),
-            ("at least 10 times faster than Retrain", faster, faster.mean >= 10),
+            ("at least 10 times faster than Retrain", ratio, ratio.mean >= 10),
         ]
     print(f"{task}, {name}")
     for target, found, met in rows:
@@ -667,28 +692,49 @@ def judge(task, name):
 
 for task in sorted(by_task):
     for name in by_task[task]:
-        if name.startswith("contrastive") and ("first stop" in name or "whole rounds" in name):
+        if name.startswith("contrastive") and "no contrast" not in name:
             judge(task, name)
 
 # %% [markdown]
-# And Fig. 2 on CIFAR-10, from the same records: the rows that the stop rule wrote.
+# Read the tables with care. The seconds were taken on one thread of a machine that others used too, so each run carries the
+# speed of Retrain's training steps, measured just before it; *Retrain's seconds* are that speed times Retrain's number of
+# steps. The images that pass the model need no clock.
+#
+# *An earlier choice* had $\lambda_{UL} = 2$ and $\omega = 1$. It forgot as much and lost more on the retained classes. The setting
+# of the other rows did better in the search on validation images, and it was taken after the earlier one had been reported.
+# So the change was made in view of a test result, though not chosen by one. We keep both.
+#
+# Where the rule ended few runs, the limit on rounds ended the others. That limit is itself a setting of the search.
+
+# %% [markdown]
+# ### Fig. 2 on CIFAR-10, and the contrastive term at equal seconds
+#
+# One pass over the forgotten class (over the retained set, for finetuning), without a stop rule, of one seed.
 
 # %%
-curves_recorded = {}
-for task, runs in by_task.items():
-    if not task.startswith("class"):
-        continue
-    for name, by_seed in runs.items():
-        traced = [run["curve"] for run in by_seed.values() if "curve" in run]
-        if traced:
-            run = traced[0]
-            label = "no_contrast" if "no contrast" in name else name.split(",")[0]
-            curves_recorded[label] = ([r["samples_seen"] for r in run], [r["forget"] for r in run])
-if curves_recorded:
-    figures.show(
-        figures.lines(curves_recorded, "images passed through the model", "accuracy on forgotten training images (%)"),
-        "Fig. 2 on CIFAR-10 (recorded, one seed): accuracy on the forgotten class over one pass.",
-        "Line plot of the accuracy on the forgotten CIFAR-10 class over the images passed through the model.",
+traced = {}
+for run in recorded:
+    if run.get("curve"):
+        label = "no_contrast" if "without" in run["variant"] else run["method"]
+        traced[label] = run["curve"]
+if traced:
+    for metric, words in (("forget", "forgotten training images"), ("retain_test", "retained test images")):
+        curves_of = {n: ([r["samples_seen"] for r in rows], [r[metric] for r in rows]) for n, rows in traced.items()}
+        figures.show(
+            figures.lines(curves_of, "images passed through the model", f"accuracy on {words} (%)"),
+            f"Fig. 2 on CIFAR-10 (recorded, one seed): accuracy on {words} along one pass. Compare the full method with the "
+            "curve without its contrastive term: the difference is what that term adds.",
+            f"Line plot of the accuracy on {words} of CIFAR-10 over the images passed through the model, for four methods.",
+        )
+    limit_seconds = min(rows[-1]["seconds"] for rows in traced.values())
+    lines = ["| method | seconds | forgotten (%) | retained test (%) |", "|---|---|---|---|"]
+    for name, rows in traced.items():
+        row = at_seconds(rows, limit_seconds)
+        lines.append(
+            f"| {figures.LABELS[name]} | {row['seconds']:.1f} | {row['forget']:.1f} | {row['retain_test']:.1f} |"
+        )
+    display(
+        Markdown(f"At equal seconds, {limit_seconds:.1f} s, the shortest of the four passes:\n\n" + "\n".join(lines))
     )
 
 # %% [markdown] tags=["exercise:05-3"]
