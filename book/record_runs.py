@@ -92,7 +92,7 @@ def main() -> int:
             say(f"{describe_task(task)} seed {seed}: original and retrain")
             record_original_and_retrain(profile, task, seed, {"original": "Table 8", "retrain": table})
         planned = variants(profile, wanted.task)
-        if wanted.task == "class" and seed == wanted.seeds[0]:
+        if wanted.task == "class":
             planned += curves(profile)
         for method, variant, settings in planned:
             if exists(profile, task, method, variant, seed):
