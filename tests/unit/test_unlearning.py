@@ -1,0 +1,307 @@
+"""Unlearning methods against plain loops, exact opposites and known refusals."""
+
+import copy
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cu_helpers.data import Dataset, ForgetTask, forget_class, forget_samples, load_dataset
+from cu_helpers.devices import generator
+from cu_helpers.errors import NonFiniteError
+from cu_helpers.losses import class_unlearning_loss, sample_unlearning_loss
+from cu_helpers.models import EmbeddingClassifier, build_model
+from cu_helpers.training import TrainSettings, train
+from cu_helpers.unlearning import (
+    METHODS,
+    ContrastiveSettings,
+    FinetuneSettings,
+    GradientAscentSettings,
+    RetrainSettings,
+    Stopping,
+    unlearn,
+)
+from cu_helpers.unlearning.contrastive import MINI_IMAGENET_DIM, retained_batch, unlearning_loss
+
+NO_RULE = Stopping(rule="none")
+SHORT: dict[str, Any] = {
+    "contrastive": ContrastiveSettings(batch_size=6, max_rounds=1, omega=2, precision="float32", stopping=NO_RULE),
+    "finetune": FinetuneSettings(batch_size=60, max_rounds=1, precision="float32", stopping=NO_RULE),
+    "gradient_ascent": GradientAscentSettings(batch_size=6, max_rounds=1, precision="float32", stopping=NO_RULE),
+    "retrain": RetrainSettings(TrainSettings(epochs=1, batch_size=60, precision="float32")),
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tasks(digits: Dataset) -> dict[str, ForgetTask]:
+    return {"class": forget_class(digits, 5), "samples": forget_samples(digits, 14, seed=1)}
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddingClassifier:
+    return build_model("resnet18", 10, width=4, seed=3)
+
+
+def state(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def distance(a: torch.nn.Module, b: torch.nn.Module) -> float:
+    return max(
+        (x.double() - y.double()).abs().max().item()
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("kind", ["class", "samples"])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_the_input_model_stays_and_a_seed_repeats(
+    method: str, kind: str, model: EmbeddingClassifier, tasks: dict[str, ForgetTask]
+) -> None:
+    before = state(model)
+    first = unlearn(method, model, tasks[kind], SHORT[method], seed=1)
+    again = unlearn(method, model, tasks[kind], SHORT[method], seed=1)
+    other = unlearn(method, model, tasks[kind], SHORT[method], seed=2)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert distance(first.model, model) > 0
+    assert distance(first.model, again.model) == 0
+    assert distance(first.model, other.model) > 0
+    assert not first.model.training
+    assert first.method == method
+
+
+def plain_contrastive(
+    model: EmbeddingClassifier, task: ForgetTask, settings: ContrastiveSettings, seed: int, mutant: str = ""
+) -> EmbeddingClassifier:
+    """Algorithm 1 once more, written from the paper: SGD by hand, one pair of batches a step."""
+    net = copy.deepcopy(model).train()
+    draw = generator(seed, torch.device("cpu"))
+    velocity = [torch.zeros_like(p) for p in net.parameters()]
+    for _ in range(settings.max_rounds):
+        order = torch.randperm(len(task.forget), generator=draw)
+        assert settings.batch_size is not None
+        for index in order.split(settings.batch_size):
+            for _ in range(settings.omega):
+                chosen = torch.randint(len(task.retain), (len(index),), generator=draw)
+                (x_u, y_u), (x_r, y_r) = task.forget.batch(index), task.retain.batch(chosen)
+                z = net.encode(torch.cat([x_u, x_r]))
+                z_u, z_r = z.split(len(index))
+                if task.kind == "class":
+                    l_ul = class_unlearning_loss(z_u, z_r, settings.temperature)
+                else:
+                    l_ul = sample_unlearning_loss(z_u, y_u, z_r, y_r, settings.temperature)
+                l_ce = F.cross_entropy(net.classify(z_r), y_r)
+                sign = -1 if mutant == "climbs" else 1
+                weight = 0.0 if mutant == "no cross-entropy" else settings.lambda_ce
+                loss = weight * l_ce + sign * settings.lambda_ul * l_ul
+                gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+                with torch.no_grad():
+                    for p, g, v in zip(net.parameters(), gradients, velocity, strict=True):
+                        step = (torch.zeros_like(p) if g is None else g) + settings.weight_decay * p
+                        v.mul_(settings.momentum).add_(step)
+                        p.sub_(settings.learning_rate * v)
+    return net
+
+
+@pytest.mark.parametrize("kind", ["class", "samples"])
+def test_contrastive_equals_a_plain_loop(kind: str, model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    # At larger steps rounding grows without bound: an untrained network amplifies it from step to step.
+    settings = replace(SHORT["contrastive"], max_rounds=2, learning_rate=1e-3)
+    ours = unlearn("contrastive", model, tasks[kind], settings, seed=4).model
+    assert distance(ours, plain_contrastive(model, tasks[kind], settings, 4)) < 1e-4
+    for mutant in ("climbs", "no cross-entropy"):
+        assert distance(ours, plain_contrastive(model, tasks[kind], settings, 4, mutant)) > 1e-3, mutant
+
+
+@pytest.mark.parametrize("kind", ["class", "samples"])
+def test_counters_equal_the_formula(kind: str, model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    settings = replace(SHORT["contrastive"], batch_size=4, max_rounds=2, omega=3)
+    result = unlearn("contrastive", model, tasks[kind], settings)
+    n = len(tasks[kind].forget)
+    assert result.steps == 2 * -(-n // 4) * 3
+    assert result.samples_seen == 2 * 2 * n * 3
+    assert result.forget_share == 1.0
+    assert result.stopped_by == "rounds"
+    assert [row["round"] for row in result.history] == [1, 2]
+    assert {"round", "batch", "steps", "samples_seen", "seconds", "loss"} <= result.history[0].keys()
+    assert 0 <= result.check_seconds <= result.seconds
+
+
+def test_the_rule_is_looked_at_as_often_as_asked(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    task = tasks["class"]  # an untrained model is no better than a guess on some class; take rule rows only
+    settings = replace(SHORT["contrastive"], batch_size=6, stopping=Stopping(check_every=1))
+    result = unlearn("contrastive", model, task, settings)
+    assert all({"forget_accuracy", "reference_accuracy"} <= row.keys() for row in result.history)
+    last = result.history[-1]
+    held = last["forget_accuracy"] <= last["reference_accuracy"]
+    assert (result.stopped_by == "rule") == held
+    assert all(row["forget_accuracy"] > row["reference_accuracy"] for row in result.history[:-1])
+    assert all(row["reference_accuracy"] == 10.0 for row in result.history)
+
+
+def test_gradient_ascent_is_exactly_minus_descent(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    task = tasks["samples"]
+    settings = replace(SHORT["gradient_ascent"], momentum=0.0, batch_size=14, learning_rate=0.1)
+    climbed = unlearn("gradient_ascent", model, task, settings).model
+    descended = copy.deepcopy(model).train()
+    index = torch.randperm(14, generator=generator(0, torch.device("cpu")))
+    x, y = task.forget.batch(index)
+    F.cross_entropy(descended(x), y).backward()  # type: ignore[no-untyped-call]
+    for up, start in zip(climbed.parameters(), descended.parameters(), strict=True):
+        assert start.grad is not None
+        assert torch.allclose(up - start, 0.1 * start.grad, atol=1e-6)
+
+
+def test_finetune_takes_a_plain_step_on_retained_images(
+    model: EmbeddingClassifier, tasks: dict[str, ForgetTask]
+) -> None:
+    task = tasks["class"]
+    size = len(task.retain)
+    settings = FinetuneSettings(
+        learning_rate=0.1, momentum=0.0, weight_decay=0.0, batch_size=size, max_rounds=1, precision="float32"
+    )
+    tuned = unlearn("finetune", model, task, replace(settings, stopping=NO_RULE))
+    plain = copy.deepcopy(model).train()
+    x, y = task.retain.batch(torch.randperm(size, generator=generator(0, torch.device("cpu"))))
+    F.cross_entropy(plain(x), y).backward()  # type: ignore[no-untyped-call]
+    for after, start in zip(tuned.model.parameters(), plain.parameters(), strict=True):
+        assert start.grad is not None
+        assert torch.allclose(after, start - 0.1 * start.grad, atol=1e-5)
+    assert tuned.steps == 1
+    assert tuned.samples_seen == size
+    assert tuned.forget_share == 0
+
+
+def test_retrain_is_training_anew(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    task, settings = tasks["class"], SHORT["retrain"]
+    ours = unlearn("retrain", model, task, settings, seed=7)
+    fresh = train(build_model("resnet18", 10, width=4, seed=7), task.retain, settings.training, 7)
+    assert distance(ours.model, fresh) == 0
+    other = build_model("resnet18", 10, width=4, seed=99)
+    assert distance(unlearn("retrain", other, task, settings, seed=7).model, fresh) == 0, "input weights play no part"
+    assert ours.steps == -(-len(task.retain) // 60)
+    assert ours.stopped_by == "finished"
+
+
+def test_first_takes_the_first_rows(tasks: dict[str, ForgetTask]) -> None:
+    retain, draw = tasks["class"].retain, generator(0, torch.device("cpu"))
+    first = replace(SHORT["contrastive"], retained="first")
+    for repeat in (0, 1):
+        _, labels = retained_batch(retain, 8, repeat, first, draw)
+        assert torch.equal(labels, retain.labels[8 * repeat : 8 * repeat + 8])
+    _, labels = retained_batch(retain, 100, 1, first, draw)
+    assert torch.equal(labels, retain.labels[torch.arange(100, 200) % len(retain)])
+    many = [retained_batch(retain, 50, 0, SHORT["contrastive"], draw)[1] for _ in range(2)]
+    assert not torch.equal(*many)
+
+
+def test_controls_switch_what_they_name(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    z = F.normalize(torch.randn(10, 6, generator=draw), dim=1).requires_grad_()
+    y = torch.arange(10) % 3
+    for name in ("detach_retained", "clamp_embeddings"):
+        settings = replace(SHORT["contrastive"], **{name: True})
+        (gradient,) = torch.autograd.grad(unlearning_loss(z[:4], y[:4], z[4:], y[4:], "samples", settings), z)
+        if name == "detach_retained":
+            assert gradient[:4].abs().sum() > 0
+            assert gradient[4:].abs().sum() == 0
+        else:
+            assert (gradient[z < 0] == 0).all()
+    frozen = unlearn("contrastive", model, tasks["class"], replace(SHORT["contrastive"], freeze_batch_norm=True)).model
+    live = unlearn("contrastive", model, tasks["class"], SHORT["contrastive"]).model
+    running = [name for name in model.state_dict() if "running_mean" in name]
+    assert running
+    assert all(torch.equal(frozen.state_dict()[name], model.state_dict()[name]) for name in running)
+    assert not all(torch.equal(live.state_dict()[name], model.state_dict()[name]) for name in running)
+
+
+def test_released_and_table_seven() -> None:
+    released = ContrastiveSettings.released(omega=2)
+    assert (released.retained, released.push_weight, released.weight_decay) == ("first", "released", 0.0)
+    assert released.clamp_embeddings
+    assert released.stopping.data == "test"
+    assert released.omega == 2
+    assert MINI_IMAGENET_DIM == {"resnet18": 256, "resnet34": 256, "resnet50": 512, "resnet101": 512}
+    assert ContrastiveSettings.mini_imagenet("resnet18").batch_size == 256
+    assert ContrastiveSettings.mini_imagenet("resnet101").learning_rate == 1e-4
+    with pytest.raises(ValueError, match="Table 7"):
+        ContrastiveSettings.mini_imagenet("vit_small")
+
+
+def test_an_observer_looks_first_and_off_the_clock(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    seen: list[float] = []
+
+    def slow(net: EmbeddingClassifier, row: dict[str, float]) -> None:
+        if not seen:
+            assert distance(net, model) == 0
+        seen.append(row["steps"])
+        time.sleep(0.5)
+
+    began = time.perf_counter()
+    result = unlearn("contrastive", model, tasks["class"], SHORT["contrastive"], observer=slow)
+    elapsed = time.perf_counter() - began
+    assert seen[0] == 0
+    assert seen[-1] == result.steps
+    assert result.seconds <= elapsed - 0.5 * len(seen) + 0.05
+
+
+def test_a_loss_that_is_not_finite_is_told_at_the_check(tasks: dict[str, ForgetTask]) -> None:
+    broken = build_model("resnet18", 10, width=4, seed=0)
+    with torch.no_grad():
+        broken.head.weight.fill_(torch.nan)
+    for method in ("contrastive", "finetune", "gradient_ascent"):
+        with pytest.raises(NonFiniteError, match=rf"{method}: the loss is nan by round 1.*learning_rate"):
+            unlearn(method, broken, tasks["class"], SHORT[method])
+
+
+def test_bad_input_is_told_in_one_sentence(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    task = tasks["class"]
+    with pytest.raises(ValueError, match=r"unknown unlearning method 'forgetting'; expected one of: .*contrastive"):
+        unlearn("forgetting", model, task)
+    with pytest.raises(TypeError, match="settings are FinetuneSettings; contrastive expects ContrastiveSettings"):
+        unlearn("contrastive", model, task, FinetuneSettings())
+    for name in ("forget", "retain"):
+        empty = replace(task, **{name: getattr(task, name).first(0)})
+        with pytest.raises(ValueError, match=f"the task's {name} set is empty"):
+            unlearn("contrastive", model, empty)
+    with pytest.raises(ValueError, match="the model has 7 classes and the task 10"):
+        unlearn("contrastive", build_model("resnet18", 7, width=4, seed=0), task)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": 1e-4}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"lambda_ul": -1.0}, "lambda_ul is -1.0; expected 0 or more"),
+        ({"omega": 0}, "omega is 0; expected a finite number above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"retained": "last"}, "unknown way to draw retained batches 'last'"),
+        ({"push_weight": "double"}, "unknown push weight"),
+    ],
+)
+def test_settings_refuse_what_makes_no_sense(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContrastiveSettings(**wrong)
+
+
+def test_other_settings_refuse_too() -> None:
+    for make in (FinetuneSettings, GradientAscentSettings):
+        with pytest.raises(ValueError, match="max_rounds is 0"):
+            make(max_rounds=0)
+    with pytest.raises(ValueError, match="unknown stop rule"):
+        Stopping(rule="never")
+    with pytest.raises(ValueError, match="unknown set to stop on"):
+        Stopping(data="training")
+    with pytest.raises(ValueError, match="check_every is 0"):
+        Stopping(check_every=0)
