@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cu_helpers.data import Dataset, ForgetTask, forget_class, forget_samples, load_dataset
+from cu_helpers.data import Dataset, ForgetTask, forget_class, forget_samples
 from cu_helpers.devices import generator
 from cu_helpers.errors import NonFiniteError
 from cu_helpers.losses import class_unlearning_loss, sample_unlearning_loss
@@ -34,11 +34,6 @@ SHORT: dict[str, Any] = {
     "gradient_ascent": GradientAscentSettings(batch_size=6, max_rounds=1, precision="float32", stopping=NO_RULE),
     "retrain": RetrainSettings(TrainSettings(epochs=1, batch_size=60, precision="float32")),
 }
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_dataset("digits", device="cpu")
 
 
 @pytest.fixture(scope="module")
