@@ -32,7 +32,7 @@
 #
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
-# | laptop CPU, 2 cores | below one minute, measured (two trainings take a third of it, once) |
+# | laptop CPU, 2 cores | below one minute, measured (two small models are trained, once) |
 # | GPU | below one minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
@@ -321,8 +321,8 @@ push = (on_circle(around) @ own_z.T / 0.7).logsumexp(dim=1) - on_circle(around) 
 
 curves = {"Eq. 6, class A is forgotten whole": (around, pull), "Eq. 5, the rest of class A stays": (around, push)}
 figure = figures.lines(curves, "anchor's angle on the circle (degrees)", "loss (τ = 0.7)")
-for trace, dash in zip(figure.data, ("solid", "dash"), strict=True):
-    trace.update(mode="lines", line={"dash": dash, "width": 2.5})
+for trace, dash, colour in zip(figure.data, ("solid", "dash"), ("#0072b2", "#e69f00"), strict=True):
+    trace.update(mode="lines", line={"dash": dash, "width": 2.5, "color": colour})
 for name, centre in {"class A": 90, **CENTRES}.items():
     figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
     figure.add_annotation(x=centre, y=1.06, yref="paper", text=name, showarrow=False)
@@ -519,7 +519,7 @@ print(
 )
 
 # %% [markdown]
-# A reason why a model of this book need not look like a simplex: its head reads $\mathrm{relu}(z)$. Negative coordinates
+# A likely reason, which we do not test, why a model of this book need not look like a simplex: its head reads $\mathrm{relu}(z)$. Negative coordinates
 # are invisible to it, so class means have no cause to cancel. The signed $z$ keeps a common part, and that part is what
 # pulls. A model whose embeddings are centred would give Eq. 6 much less to work with.
 #
@@ -668,8 +668,10 @@ progress = times * length / 0.7
 figure = figures.lines(
     {"share predicted as the class": (progress, seen[:, 1]), "probability of the class": (progress, seen[:, 0])},
     "progress k·t on the way to m",
-    "forgotten class, mean over its images (%)",
+    "forgotten class (%)",
 )
+for trace, dash, colour in zip(figure.data, ("solid", "dash"), ("#0072b2", "#d55e00"), strict=True):
+    trace.update(mode="lines", line={"dash": dash, "width": 2.5, "color": colour})
 figure.add_hline(y=100 / count, line_dash="dot", line_color=figures.GREY, annotation_text="1/C, the stop rule")
 figures.show(
     figure,
@@ -748,13 +750,14 @@ felt = {
 }
 print(f"length of the forgotten mean {u_mean.norm():.3f}, of the retained mean {mu.norm():.3f}")
 print(
-    f"pull on the sphere, times tau: {felt['forgotten']:.3f} on the forgotten side, {felt['retained']:.3f} on the other"
+    f"pull on the sphere, summed, times tau: {felt['forgotten']:.3f} on the forgotten side, {felt['retained']:.3f} on the other"
 )
 stronger = max(felt, key=felt.get)
 print(f"The {stronger} side is pulled harder, {max(felt.values()) / min(felt.values()):.1f} times.")
 
 # %% [markdown]
-# A class loss whose stronger effect may be to drag everything else towards the class: does a network obey it like that?
+# If that says *retained*, the loss pulls the rest towards the class harder than the class towards the rest. Does a network
+# move like that?
 #
 # ## One step of a real model
 #
@@ -826,7 +829,7 @@ for (name, change), colour in zip(logit_change.items(), ("#0072b2", "#56b4e9", "
     spread = {"type": "data", "array": change.std(dim=0).tolist(), "color": figures.GREY}
     mean = change.mean(dim=0).tolist()
     figure.add_bar(x=[str(c) for c in task.classes], y=mean, name=name, marker_color=colour, error_y=spread)
-figures.style(figure, "class of the logit", "change of the logit per unit of relative step")
+figures.style(figure, "class of the logit", "logit change per unit of step")
 figure.update_xaxes(type="category")
 figure.add_vrect(x0=label - 0.5, x1=label + 0.5, fillcolor=figures.SET_COLOURS["forget"], opacity=0.2, line_width=0)
 figures.show(
@@ -845,8 +848,8 @@ for name, change in logit_change.items():
 # %% [markdown]
 # The head has no gradient, since the loss ends at the embedding. Forgetting by this loss is a motion of embeddings under a
 # fixed head. The two sides share every weight, so an anchor goes where the network can take it, not exactly where the
-# loss sends it; the cosines say how far the two agree. And the last column shows that the answer depends on BatchNorm: the
-# same loss with the same batches is another step when the statistics are fixed.
+# loss sends it; the cosines say how far the two agree. Compare the last column with the first: where they differ, the same
+# loss on the same batches is another step without batch statistics, so BatchNorm takes part in the forgetting.
 #
 # ## The loss left alone
 #
@@ -908,7 +911,7 @@ figures.show(
     "Line plot of the accuracy on retained test classes over optimiser steps for the same three runs.",
 )
 figures.show(
-    run_figure("alike", "similarity of retained images of different classes"),
+    run_figure("alike", "similarity between classes"),
     "The way to collapse: how alike retained images of different classes become. One would mean a single point.",
     "Line plot of the mean similarity between retained images of different classes for the same three runs.",
 )
