@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 00 · Start here: one forgotten class in a minute
 #
 # You train a small model, make it forget one class, and look at the same images before and after.

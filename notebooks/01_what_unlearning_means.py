@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 01 · What unlearning means: the retrained oracle
 #
 # This chapter says what the goal is, why low accuracy is not the goal, and how the book measures the distance to it.

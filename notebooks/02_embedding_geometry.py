@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 02 · Embedding geometry (Fig. 1)
 #
 # This chapter looks at where trained, forgotten and unseen images lie, and which way each method moves them.

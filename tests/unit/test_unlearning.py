@@ -109,12 +109,12 @@ def plain_contrastive(
 
 @pytest.mark.parametrize("kind", ["class", "samples"])
 def test_contrastive_equals_a_plain_loop(kind: str, model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
-    # At larger steps rounding grows without bound: an untrained network amplifies it from step to step.
-    settings = replace(SHORT["contrastive"], max_rounds=2, learning_rate=1e-3)
+    # Few and small steps: an untrained network amplifies rounding from step to step.
+    settings = replace(SHORT["contrastive"], learning_rate=1e-3)
     ours = unlearn("contrastive", model, tasks[kind], settings, seed=4).model
     assert distance(ours, plain_contrastive(model, tasks[kind], settings, 4)) < 1e-4
     for mutant in ("climbs", "no cross-entropy"):
-        assert distance(ours, plain_contrastive(model, tasks[kind], settings, 4, mutant)) > 1e-3, mutant
+        assert distance(ours, plain_contrastive(model, tasks[kind], settings, 4, mutant)) > 5e-4, mutant
 
 
 @pytest.mark.parametrize("kind", ["class", "samples"])
