@@ -70,9 +70,9 @@ lab = notebook.setup(profile, dataset, model, seed)
 # %% [markdown]
 # ## The idea: contrast what leaves with what stays
 #
-# A trained model keeps images of one class close together. An image that you want to forget sits in the middle of its
-# class because the model learned it. An unseen image would sit less deep. So we move the image's embedding out of its
-# class, and we say *out* relative to embeddings that stay.
+# A trained model keeps images of one class close together. The paper's hypothesis: an image that you want to forget sits
+# deep in its class because the model learned it, and an unseen image would sit less deep. So we move the image's embedding
+# out of its class, and we say *out* relative to embeddings that stay.
 #
 # Take one image to be forgotten, $x_i$, the **anchor**. Draw a batch of retained images. It falls into two parts:
 #
@@ -361,7 +361,8 @@ assert (closed - numeric).abs().max() < 1e-7
 # Autograd and the closed form agree to rounding. Finite differences agree as far as they can.
 #
 # From the closed form you read a bound: both means lie inside the unit ball, so no anchor's gradient is longer than
-# $2/\tau$. Large steps of the *embedding* are impossible unless $\tau$ is small.
+# $2/\tau$. No anchor is pulled harder than that, wherever it lies. How far an embedding then moves is up to the network and
+# the step size.
 
 # %% [markdown]
 # ## Normalisation throws the radial part away
@@ -479,7 +480,7 @@ print(f"the retained side feels {100 * ratio:.0f} % of what the forgotten side f
 assert felt["retained"].norm() > 0
 
 # %% [markdown]
-# The retained side is far from left alone. If you detach the retained embeddings, this part is gone and the
+# The retained side is not left alone. If you detach the retained embeddings, this part is gone and the
 # forgotten side keeps its gradient unchanged. `ContrastiveSettings(detach_retained=True)` does that as a control. Note what
 # it can't do: forgotten and retained images share all weights, so a step for the anchors still moves everyone.
 
@@ -586,7 +587,7 @@ for name, function in (("naive", naive_loss), ("this book", losses.sample_unlear
 draw = torch.Generator().manual_seed(0)
 sizes, trials = (8, 16, 32, 64, 128, 256), 20_000
 figure = go.Figure()
-print("classes  batch   formula   simulated   at least one anchor of such a batch (upper bound)")
+print("classes  batch   formula   simulated   batches with at least one such anchor, simulated")
 for classes, colour in ((10, "#0072b2"), (100, "#d55e00")):
     formula = [(1 - 1 / classes) ** size for size in sizes]
     simulated = []
@@ -596,7 +597,11 @@ for classes, colour in ((10, "#0072b2"), (100, "#d55e00")):
         simulated.append(1 - hits.double().mean().item())
         error = math.sqrt(expected * (1 - expected) / trials)
         assert abs(simulated[-1] - expected) < 5 * error + 3 / trials
-        print(f"{classes:7d} {size:6d} {expected:9.2e} {simulated[-1]:11.2e} {min(1.0, size * expected):12.2e}")
+        # Whole batches: as many anchors as retained images, of any class.
+        anchor_y, retained_labels = torch.randint(classes, (2, 1000, size), generator=draw)
+        present = torch.zeros(1000, classes).scatter_(1, retained_labels, 1.0)
+        spoiled = (present.gather(1, anchor_y) == 0).any(dim=1).double().mean().item()
+        print(f"{classes:7d} {size:6d} {expected:9.2e} {simulated[-1]:11.2e} {100 * spoiled:10.1f} %")
     figure.add_scatter(x=sizes, y=formula, mode="lines", name=f"{classes} classes, formula", line={"color": colour})
     seen = [value if value > 0 else None for value in simulated]
     marker = {"color": colour, "size": 9, "symbol": "diamond-open"}
@@ -613,8 +618,9 @@ figures.show(
 )
 
 # %% [markdown]
-# The table's last column multiplies by the number of anchors in a batch. For a hundred classes a batch without such an
-# anchor hardly exists, so the released form could not run there at all. For ten classes a small batch fails soon.
+# The table's last column draws whole batches, with as many anchors as retained images. One such anchor spoils its batch.
+# A run takes hundreds of batches, so even a small share is met soon, and where nearly every batch is spoiled the released
+# form can't run at all.
 #
 # **The rule of this book.** The paper has a rule for an empty positive set: Eq. 6 replaces the denominator by $|N|$. We apply
 # it to the single anchor. Its push becomes the constant $\log|N|$ and has no gradient; its pull stays. Another guard, a
@@ -760,7 +766,8 @@ for name, values in length.items():
     slope = np.polyfit(np.log(temperatures), np.log(values), 1)[0]
     product = np.array(values) * temperatures
     print(f"{name:15}: slope {slope:.3f}, tau x gradient between {product.min():.3f} and {product.max():.3f}")
-    assert abs(slope + 1) < {"tight classes": 0.01}.get(name, 0.1)
+    if name != "real embeddings":  # how tight a real class is depends on the model
+        assert abs(slope + 1) < {"tight classes": 0.01, "loose classes": 0.1}[name]
 
 # %% [markdown]
 # Read the two figures together. The second role exists: the share of positives that push changes from one to all. But it
