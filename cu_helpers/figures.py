@@ -42,6 +42,7 @@ LABELS = {
 # The same three markers in the whole book: what is trained on and kept, forgotten, never seen.
 MARKERS = {"train": "circle", "forget": "x", "test": "diamond-open"}
 SET_COLOURS = {"train": "#0072b2", "forget": "#d55e00", "test": "#009e73"}
+COLOURWAY = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # curves that no name colours
 GREY = "#808080"  # readable on white and on black
 
 
@@ -58,6 +59,7 @@ def style(figure: go.Figure, x: str | None = None, y: str | None = None, height:
         font={"color": GREY, "size": 13},
         legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
         autosize=True,
+        colorway=COLOURWAY,
     )
     grid = {"gridcolor": "rgba(128,128,128,0.25)", "zerolinecolor": "rgba(128,128,128,0.5)"}
     figure.update_xaxes(automargin=True, **grid)

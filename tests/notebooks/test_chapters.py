@@ -120,7 +120,7 @@ def test_no_result_is_typed_into_prose(name: str) -> None:
 def test_a_chapter_runs_at_smoke(name: str, shared_cache: Path) -> None:
     """nbval runs every cell; the tagged ones must print what is stored."""
     made = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-q", f"notebooks/{name}.ipynb"],
+        [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", f"notebooks/{name}.ipynb"],
         cwd=ROOT,
         env={**os.environ, "CU_PROFILE": "smoke", "CU_CACHE": str(shared_cache)},
         capture_output=True,
@@ -140,7 +140,7 @@ def test_a_wrong_stored_output_would_be_seen(tmp_path: Path, shared_cache: Path)
     cell.execution_count = 1
     book.cells = [cell]
     nbformat.write(book, tmp_path / "wrong.ipynb")
-    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-q", "wrong.ipynb"]
+    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "wrong.ipynb"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert made.returncode == 1
     assert "1 failed" in made.stdout
