@@ -118,7 +118,7 @@ def train(
             x, y = images.batch(index)
             if images.augment:
                 x = rotate_and_crop(x, draw)
-            with autocast(device, settings.precision):
+            with autocast(device, settings.precision, model.config.width):
                 loss = F.cross_entropy(model(x).float(), y)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
