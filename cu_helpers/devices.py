@@ -38,22 +38,14 @@ def _cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-# Below this width the CPU's bfloat16 gradients of a batch of odd size write past their memory
-# (torch 2.15 with oneDNN: "double free or corruption"); they would not be faster either.
-NARROWEST_BFLOAT16 = 16
-
-
-def resolve_precision(precision: str, device: torch.device, width: int | None = None) -> str:
+def resolve_precision(precision: str, device: torch.device) -> str:
     """Turn "auto" into "bfloat16" or "float32" for this device; other values pass through.
 
-    width: of the model that is trained; on a CPU a narrow one is trained in float32. Raises
-    ValueError for a name outside `PRECISIONS`.
+    Raises ValueError for a name outside `PRECISIONS`.
     """
     choose("precision", precision, PRECISIONS)
     if precision != "auto":
         return precision
-    if device.type == "cpu" and width is not None and width < NARROWEST_BFLOAT16:
-        return "float32"
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -61,12 +53,9 @@ def resolve_precision(precision: str, device: torch.device, width: int | None = 
     return "bfloat16" if native else "float32"
 
 
-def autocast(device: torch.device, precision: str = "auto", width: int | None = None) -> AbstractContextManager[object]:
-    """The mixed-precision context for a forward pass; it does nothing in float32.
-
-    width: give the model's where gradients follow; see `resolve_precision`.
-    """
-    if resolve_precision(precision, device, width) == "float32":
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+    """The mixed-precision context for a forward pass; it does nothing in float32."""
+    if resolve_precision(precision, device) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

@@ -18,7 +18,7 @@ from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision
 from .errors import CheckpointError, NonFiniteError, choose
 from .inference import predict_logits
-from .models import EmbeddingClassifier, ModelConfig, build_model
+from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -100,7 +100,7 @@ def train(
         raise ValueError("the training set is empty; expected at least one image")
     settings = settings or TrainSettings.for_model(model.config.name)
     device = images.device
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device, memory_format=memory_format(model.config.width))  # type: ignore[call-overload]
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adam":
         optimizer = torch.optim.AdamW(
@@ -118,7 +118,7 @@ def train(
             x, y = images.batch(index)
             if images.augment:
                 x = rotate_and_crop(x, draw)
-            with autocast(device, settings.precision, model.config.width):
+            with autocast(device, settings.precision):
                 loss = F.cross_entropy(model(x).float(), y)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -179,7 +179,7 @@ def load_or_train(
     if path.exists():
         try:
             model, notes = load_model(path, config, pick_device(images.device))
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=memory_format(config.width))
             return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)
         except CheckpointError:
             path.unlink(missing_ok=True)  # half a file from a killed copy: training again is the whole remedy

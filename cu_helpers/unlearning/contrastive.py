@@ -144,7 +144,7 @@ def contrastive(
         x_u, y_u = task.forget.batch(index)
         for repeat in range(settings.omega):
             x_r, y_r = retained_batch(task.retain, len(index), repeat, settings, draw)
-            with autocast(x_r.device, settings.precision, model.config.width):
+            with autocast(x_r.device, settings.precision):
                 z = model.encode(torch.cat([x_u, x_r]))
                 z_u, z_r = z[: len(index)], z[len(index) :]
                 l_ce = F.cross_entropy(model.classify(z_r).float(), y_r)

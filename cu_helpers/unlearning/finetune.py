@@ -47,7 +47,7 @@ def finetune(
     loop = UnlearningLoop("finetune", model, task, settings.stopping, observer)
     for index in loop.batches(len(task.retain), settings.batch_size, settings.max_rounds, draw, forgets=False):
         x, y = task.retain.batch(index)
-        with autocast(x.device, settings.precision, model.config.width):
+        with autocast(x.device, settings.precision):
             loss = F.cross_entropy(model(x).float(), y)
         loop.step(optimizer, loss, len(index))
     return loop.result(settings)

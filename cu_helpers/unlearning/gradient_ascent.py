@@ -47,7 +47,7 @@ def gradient_ascent(
     loop = UnlearningLoop("gradient_ascent", model, task, settings.stopping, observer)
     for index in loop.batches(len(task.forget), settings.batch_size, settings.max_rounds, draw, forgets=True):
         x, y = task.forget.batch(index)
-        with autocast(x.device, settings.precision, model.config.width):
+        with autocast(x.device, settings.precision):
             loss = -F.cross_entropy(model(x).float(), y)
         loop.step(optimizer, loss, len(index))
     return loop.result(settings)

@@ -103,12 +103,3 @@ def test_a_generator_repeats_and_stands_apart() -> None:
     assert torch.equal(one, other)
     assert not torch.equal(one, torch.rand(5, generator=devices.generator(4, CPU)))
     assert torch.equal(torch.get_rng_state(), state)
-
-
-@pytest.mark.parametrize("width", [4, 15, 16, 64])
-def test_a_narrow_model_trains_in_float32_on_a_cpu(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: True)
-    cpu = torch.device("cpu")
-    assert devices.resolve_precision("auto", cpu, width) == ("float32" if width < 16 else "bfloat16")
-    assert devices.resolve_precision("bfloat16", cpu, width) == "bfloat16", "who asks for it gets it"
-    assert devices.resolve_precision("auto", cpu) == "bfloat16"

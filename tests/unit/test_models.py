@@ -243,3 +243,12 @@ def test_vit_refuses_images_that_its_patches_do_not_cover() -> None:
 def test_a_config_describes_itself() -> None:
     described = ModelConfig("resnet18", 10, 3, 16, 128).describe()
     assert described == "resnet18 (num_classes 10, in_channels 3, width 16, feature_dim 128)"
+
+
+@pytest.mark.parametrize(("width", "layout"), [(8, torch.contiguous_format), (16, torch.channels_last)])
+def test_a_narrow_resnet_works_on_contiguous_images(width: int, layout: torch.memory_format) -> None:
+    seen: list[torch.Tensor] = []
+    model = models.build_model("resnet18", 3, width=width, seed=0).to(memory_format=models.memory_format(width))
+    model.backbone.stem.register_forward_hook(lambda _, given, made: seen.extend([given[0], made]))
+    model(torch.randn(3, 3, 32, 32).to(memory_format=torch.channels_last))
+    assert [one.is_contiguous(memory_format=layout) for one in seen] == [True, True]

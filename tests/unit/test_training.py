@@ -356,7 +356,7 @@ def test_the_second_call_loads_the_very_same_weights(
     assert same_weights(first.model, second.model)
     assert not any(module.training for module in second.model.modules())
     weight = second.model.backbone.stem[0].weight  # type: ignore[index, union-attr]
-    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert weight.is_contiguous(memory_format=models.memory_format(CONFIG.width))
 
 
 def test_it_is_the_same_training_as_by_hand(
