@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cu_helpers
-from cu_helpers import data, training
+from cu_helpers import data, models, training
 from cu_helpers.checkpoints import load_model
 from cu_helpers.devices import generator
 from cu_helpers.errors import NonFiniteError
