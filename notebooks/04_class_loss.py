@@ -682,6 +682,8 @@ figures.show(
 )
 gone = np.flatnonzero(seen[:, 1] <= 100 / count)
 reached = f"falls to 1/C or below at k·t = {progress[gone[0]]:.2f}" if len(gone) else "stays above 1/C on the whole way"
+if len(gone) and gone[0] == 0:
+    reached = "is 1/C or below from the start: this model has not learned the class well enough to forget it"
 print(f"accuracy on the class {reached}")
 known = torch.stack(named)[:, named[0]].long()  # only images that the model had right at the start
 first_wrong = progress[known.argmin(dim=0).numpy()][(known.min(dim=0).values == 0).numpy()]
