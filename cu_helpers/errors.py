@@ -1,4 +1,7 @@
-"""The package's own exceptions: each carries one sentence that says what to do."""
+"""The package's own exceptions and checks: each message is one sentence that says what to do."""
+
+import math
+from collections.abc import Iterable
 
 
 class DataFileError(OSError):
@@ -10,7 +13,14 @@ class CheckpointError(OSError):
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or a model output became NaN or infinite."""
+    """A loss or a weight became NaN or infinite.
+
+    model: the model with its last good weights, if there is one.
+    """
+
+    def __init__(self, message: str, model: object = None) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 def choose(kind: str, name: str, known: "tuple[str, ...] | list[str]") -> str:
@@ -21,3 +31,18 @@ def choose(kind: str, name: str, known: "tuple[str, ...] | list[str]") -> str:
     if name not in known:
         raise ValueError(f"unknown {kind} {name!r}; expected one of: {', '.join(sorted(known))}")
     return name
+
+
+def check_settings(settings: object, positive: Iterable[str] = (), not_negative: Iterable[str] = ()) -> None:
+    """Raise ValueError for the first named field that is not a finite number above zero (or at least zero).
+
+    A field that is None is left alone: its class says what None means.
+    """
+    for names, least, wanted in (
+        (positive, math.ulp(0.0), "a finite number above 0"),
+        (not_negative, 0.0, "0 or more"),
+    ):
+        for name in names:
+            value = getattr(settings, name)
+            if value is not None and not (math.isfinite(value) and value >= least):
+                raise ValueError(f"{type(settings).__name__}: {name} is {value!r}; expected {wanted}")

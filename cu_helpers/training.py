@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .checkpoints import cache_folder, fingerprint, load_model, save_model
 from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision
-from .errors import CheckpointError, NonFiniteError, choose
+from .errors import CheckpointError, NonFiniteError, check_settings, choose
 from .inference import predict_logits
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
 
@@ -37,9 +37,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         choose("optimizer", self.optimizer, OPTIMIZERS)
-        check_positive(
-            "TrainSettings", epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate
-        )
+        check_settings(self, ["epochs", "batch_size", "learning_rate"], ["momentum", "weight_decay"])
 
     @classmethod
     def for_model(cls, name: str, **changes: Any) -> "TrainSettings":
@@ -47,13 +45,6 @@ class TrainSettings:
         if name == "vit_small":
             changes = {"optimizer": "adam", "learning_rate": 3e-4, "weight_decay": 0.0, **changes}
         return cls(**changes)
-
-
-def check_positive(owner: str, **values: float) -> None:
-    """Raise ValueError for the first value that is not a finite number above zero."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{owner}: {name} is {value!r}; expected a finite number above 0")
 
 
 def sgd(model: nn.Module, learning_rate: float, momentum: float, weight_decay: float) -> torch.optim.SGD:

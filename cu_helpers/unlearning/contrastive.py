@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from ..data import ForgetTask, ImageData
 from ..devices import autocast, generator
-from ..errors import choose
+from ..errors import check_settings, choose
 from ..losses import PUSH_WEIGHTS, check_temperature, class_unlearning_loss, sample_unlearning_loss
 from ..models import EmbeddingClassifier
-from ..training import check_positive, sgd
+from ..training import sgd
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
@@ -47,14 +47,11 @@ class ContrastiveSettings:
         choose("way to draw retained batches", self.retained, RETAINED)
         choose("push weight", self.push_weight, PUSH_WEIGHTS)
         check_temperature(self.temperature)
-        check_positive(
-            "ContrastiveSettings", omega=self.omega, learning_rate=self.learning_rate, max_rounds=self.max_rounds
+        check_settings(
+            self,
+            ["omega", "learning_rate", "max_rounds", "batch_size"],
+            ["lambda_ul", "lambda_ce", "momentum", "weight_decay"],
         )
-        for name in ("lambda_ul", "lambda_ce", "momentum", "weight_decay"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"ContrastiveSettings: {name} is {getattr(self, name)!r}; expected 0 or more")
-        if self.batch_size is not None:
-            check_positive("ContrastiveSettings", batch_size=self.batch_size)
 
     @classmethod
     def released(cls, **changes: Any) -> "ContrastiveSettings":

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from ..data import ForgetTask
 from ..devices import autocast, generator
+from ..errors import check_settings
 from ..models import EmbeddingClassifier
-from ..training import check_positive, sgd
+from ..training import sgd
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
@@ -25,12 +26,7 @@ class FinetuneSettings:
     stopping: Stopping = field(default_factory=Stopping)  # the same rule as contrastive unlearning's
 
     def __post_init__(self) -> None:
-        check_positive(
-            "FinetuneSettings",
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_rounds=self.max_rounds,
-        )
+        check_settings(self, ["learning_rate", "batch_size", "max_rounds"], ["momentum", "weight_decay"])
 
 
 def finetune(

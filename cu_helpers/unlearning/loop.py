@@ -26,8 +26,8 @@ class UnlearningResult:
     forget_accuracy and reference_accuracy (percent; what the rule compared).
     seconds: wall clock with the stop checks, of which check_seconds. steps: optimiser steps.
     samples_seen: images forwarded in training mode, repeats counted. forget_share: share of the
-    forget set visited at least once. stopped_by: "rule", "rounds" (the limit was reached) or
-    "finished" (the method has no stop rule).
+    forget set visited at least once. stopped_by: "rule", "rounds" (the limit was reached),
+    "rewind" (an earlier checkpoint was handed out) or "finished" (the method has no stop rule).
     """
 
     model: EmbeddingClassifier
@@ -51,8 +51,9 @@ def _wait(device: torch.device) -> None:
 class UnlearningLoop:
     """Draws batches, takes steps, and stops when the rule says so.
 
-    A method iterates `batches` and calls `step` with each loss. Between two checks nothing waits
-    for the device: losses are summed there and looked at only at a check.
+    A method iterates `batches` (or `rounds`, with a `shuffled` pass or more in each) and calls
+    `step` with each loss. Between two checks nothing waits for the device: losses are summed
+    there and looked at only at a check.
     """
 
     def __init__(
@@ -70,6 +71,12 @@ class UnlearningLoop:
         self.steps = self.samples_seen = 0
         self.check_seconds = 0.0
         self.stopped_by = "rounds"
+        self.over = False
+        self.remedy = "lower learning_rate"  # what helps if the loss diverges
+        self.extra: dict[str, float] = {}  # what else a method wants in its history rows
+        self._round = self._batch = 0
+        self._checked = (0, 0)
+        self._good = {name: value.clone() for name, value in model.state_dict().items()}
         self._away = 0.0  # seconds spent in the observer, which are not the method's
         self._visited = 0
         self._loss = torch.zeros((), device=task.forget.device)
@@ -86,61 +93,95 @@ class UnlearningLoop:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        self._loss += loss.detach()
+        self.count_step(loss.detach(), samples)
+
+    def count_step(self, loss: Tensor, samples: int) -> None:
+        """Book one step that the method has taken itself."""
+        self._loss += loss
         self._losses += 1
         self.steps += 1
         self.samples_seen += samples
 
-    def batches(self, count: int, size: int, rounds: int, draw: torch.Generator, forgets: bool) -> Iterator[Tensor]:
-        """Yield shuffled positions of `count` images, `size` at a time, until a rule or `rounds` ends it.
-
-        forgets: whether these images are the forget set, for `forget_share`.
-        """
+    def begin(self) -> None:
+        """Show the observer the original model; `rounds` does so itself."""
         if self.observer:
-            self._show(self._row(0, 0, 0.0, self._seconds()))
-        every = self.stopping.check_every
-        for number in range(1, rounds + 1):
-            parts = torch.split(torch.randperm(count, generator=draw, device=draw.device), size)
-            for batch, index in enumerate(parts, start=1):
-                yield index
-                if forgets and number == 1:
-                    self._visited += len(index)
-                if (batch == len(parts) or (every and batch % every == 0)) and self._check(number, batch):
-                    return
+            self._show(self._row(0.0, self._seconds()))
 
-    def _check(self, number: int, batch: int) -> bool:
+    def rounds(self, limit: int) -> Iterator[int]:
+        """Yield 1, 2, ... until a rule or `limit` ends it; after each round comes a stop check."""
+        self.begin()
+        for number in range(1, limit + 1):
+            self._round, self._batch = number, 0
+            yield number
+            if self.over or (self._checked != (number, self._batch) and self._check()):
+                return
+
+    def shuffled(self, count: int, size: int, draw: torch.Generator, forgets: bool = False) -> Iterator[Tensor]:
+        """One pass of a round: shuffled positions of `count` images, `size` at a time.
+
+        It ends early if a check in between says stop. forgets: whether these images are the
+        forget set, for `forget_share`.
+        """
+        for index in torch.split(torch.randperm(count, generator=draw, device=draw.device), size):
+            if self.over:
+                return
+            yield index
+            self._batch += 1
+            if forgets and self._round == 1:
+                self._visited += len(index)
+            every = self.stopping.check_every
+            if every and self._batch % every == 0:
+                self._check()
+
+    def batches(self, count: int, size: int, rounds: int, draw: torch.Generator, forgets: bool) -> Iterator[Tensor]:
+        """The batches of a method whose round is one pass; see `shuffled`."""
+        for _ in self.rounds(rounds):
+            yield from self.shuffled(count, size, draw, forgets)
+
+    def _check(self) -> bool:
         """Write a history row; True if the rule says stop. Raises NonFiniteError."""
         before = self._seconds()
+        self._checked = (self._round, self._batch)
         loss = (self._loss / max(1, self._losses)).item()
-        if not math.isfinite(loss):
-            raise NonFiniteError(
-                f"{self.method}: the loss is {loss} by round {number}, batch {batch}; "
-                "lower learning_rate in its settings, or look for NaN in the model that was passed in"
-            )
+        self._refuse_if_not_finite(loss)
         self._loss.zero_()
         self._losses = 0
-        row = self._row(number, batch, loss, before)
-        stop = False
+        row = self._row(loss, before)
         if self.rule:
             row["forget_accuracy"] = self.rule.forget(self.model)
             row["reference_accuracy"] = self.rule.reference(self.model)
-            stop = row["forget_accuracy"] <= row["reference_accuracy"]
+            self.over = row["forget_accuracy"] <= row["reference_accuracy"]
         self.check_seconds += self._seconds() - before
         self.history.append(row)
         if self.observer:
             self._show(row)
-        if stop:
+        if self.over:
             self.stopped_by = "rule"
-        return stop
+        return self.over
 
-    def _row(self, number: int, batch: int, loss: float, seconds: float) -> dict[str, float]:
+    def _refuse_if_not_finite(self, loss: float) -> None:
+        """Raise NonFiniteError, which holds the model as of the last good check, or keep a copy."""
+        weights = all(bool(p.isfinite().all()) for p in self.model.parameters())
+        if math.isfinite(loss) and weights:
+            self._good = {name: value.clone() for name, value in self.model.state_dict().items()}
+            return
+        found = f"the loss is {loss}" if not math.isfinite(loss) else "a weight is not finite"
+        self.model.load_state_dict(self._good)
+        raise NonFiniteError(
+            f"{self.method}: {found} by round {self._round}, batch {self._batch}; {self.remedy} in its "
+            "settings, or look for NaN in the model that was passed in (the error's `model` has the last good weights)",
+            self.model.eval(),
+        )
+
+    def _row(self, loss: float, seconds: float) -> dict[str, float]:
         return {
-            "round": number,
-            "batch": batch,
+            "round": self._round,
+            "batch": self._batch,
             "steps": self.steps,
             "samples_seen": self.samples_seen,
             "seconds": seconds,
             "loss": loss,
+            **self.extra,
         }
 
     def _show(self, row: dict[str, float]) -> None:
@@ -151,10 +192,11 @@ class UnlearningLoop:
         self._away += self._seconds() - before
 
     def count(self, steps: int, samples: int, loss: float) -> None:
-        """Book work that did not go through `batches`, as one history row."""
+        """Book work that did not go through `rounds`, as one history row."""
         self.steps += steps
         self.samples_seen += samples
-        self.history.append(self._row(1, 0, loss, self._seconds()))
+        self._round += 1
+        self.history.append(self._row(loss, self._seconds()))
         if self.observer:
             self._show(self.history[-1])
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..data import ForgetTask
+from ..errors import NonFiniteError
 from ..models import EmbeddingClassifier, build_model
 from ..training import TrainSettings, train
 from .loop import Observer, UnlearningLoop, UnlearningResult
@@ -33,7 +34,10 @@ def retrain(
     fresh = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed)
     loop.model = fresh
     losses: list[float] = []
-    train(fresh, task.retain, settings.training, seed, lambda epoch, loss: losses.append(loss))
+    try:
+        train(fresh, task.retain, settings.training, seed, lambda epoch, loss: losses.append(loss))
+    except NonFiniteError as error:
+        raise NonFiniteError(f"retrain: {error}", model) from error
     epochs, batch = settings.training.epochs, settings.training.batch_size
     loop.count(steps=epochs * -(-len(task.retain) // batch), samples=epochs * len(task.retain), loss=losses[-1])
     return loop.result(settings, stopped_by="finished")

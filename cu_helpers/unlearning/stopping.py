@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..data import ForgetTask, ImageData
-from ..errors import choose
+from ..errors import check_settings, choose
 from ..models import EmbeddingClassifier
-from ..training import accuracy, check_positive
+from ..training import accuracy
 
 RULES = ("paper", "none")
 STOP_DATA = ("validation", "test")
@@ -27,8 +27,7 @@ class Stopping:
     def __post_init__(self) -> None:
         choose("stop rule", self.rule, RULES)
         choose("set to stop on", self.data, STOP_DATA)
-        if self.check_every is not None:
-            check_positive("Stopping", check_every=self.check_every)
+        check_settings(self, ["check_every"])
 
 
 @dataclass(frozen=True)
