@@ -8,22 +8,36 @@ from typing import Any
 from ..data import ForgetTask
 from ..errors import choose
 from ..models import EmbeddingClassifier
+from .boundary_expansion import BoundaryExpansionSettings, boundary_expansion
+from .boundary_shrink import BoundaryShrinkSettings, boundary_shrink
 from .contrastive import ContrastiveSettings, contrastive
 from .finetune import FinetuneSettings, finetune
+from .fisher import FisherSettings, fisher
 from .gradient_ascent import GradientAscentSettings, gradient_ascent
+from .lcodec import LcodecSettings, lcodec
+from .logit_mask import LogitMaskSettings, logit_mask
 from .loop import Observer, UnlearningResult
 from .retrain import RetrainSettings, retrain
+from .scrub import ScrubSettings, scrub
 from .stopping import Stopping
+from .unsir import UnsirSettings, unsir
 
 __all__ = [
     "METHODS",
+    "BoundaryExpansionSettings",
+    "BoundaryShrinkSettings",
     "ContrastiveSettings",
     "FinetuneSettings",
+    "FisherSettings",
     "GradientAscentSettings",
+    "LcodecSettings",
+    "LogitMaskSettings",
     "Method",
     "RetrainSettings",
+    "ScrubSettings",
     "Stopping",
     "UnlearningResult",
+    "UnsirSettings",
     "unlearn",
 ]
 
@@ -45,6 +59,17 @@ METHODS: dict[str, Method] = {
     "contrastive": Method(contrastive, ContrastiveSettings, BOTH, "Contrastive Unlearning, 2024, Algorithm 1"),
     "finetune": Method(finetune, FinetuneSettings, BOTH, "Golatkar et al. 2020, section 6"),
     "gradient_ascent": Method(gradient_ascent, GradientAscentSettings, BOTH, "Golatkar et al. 2020; Thudi et al. 2022"),
+    "fisher": Method(fisher, FisherSettings, BOTH, "Golatkar et al. 2020, section 4"),
+    "lcodec": Method(lcodec, LcodecSettings, ("samples",), "Mehta et al. 2022, algorithm 1"),
+    "boundary_shrink": Method(boundary_shrink, BoundaryShrinkSettings, ("class",), "Chen et al. 2023, section 3.2"),
+    "boundary_expansion": Method(
+        boundary_expansion, BoundaryExpansionSettings, ("class",), "Chen et al. 2023, section 3.3"
+    ),
+    "scrub": Method(scrub, ScrubSettings, BOTH, "Kurmanji et al. 2023, algorithm 1"),
+    "unsir": Method(unsir, UnsirSettings, ("class",), "Tarun et al. 2023, algorithm 1"),
+    "logit_mask": Method(
+        logit_mask, LogitMaskSettings, ("class",), "a trivial baseline: the class is never the answer"
+    ),
 }
 
 

@@ -52,3 +52,10 @@ def tiny_model() -> models.EmbeddingClassifier:
 @pytest.fixture
 def tiny_settings() -> training.TrainSettings:
     return training.TrainSettings(epochs=2, batch_size=8, learning_rate=0.05, precision="float32")
+
+
+@pytest.fixture(scope="session")
+def fitted(digits: data.Dataset) -> models.EmbeddingClassifier:
+    """A narrow network that has learned the digits. Tests must not change it."""
+    settings = training.TrainSettings(epochs=20, batch_size=20, learning_rate=0.05, precision="float32")
+    return training.train(models.build_model("resnet18", 10, width=8, seed=3), digits.train, settings)

@@ -1,0 +1,53 @@
+"""Gradients of single samples, many at once, by torch.func."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..models import EmbeddingClassifier
+
+
+class PerSampleGradients:
+    """Per-sample gradients of a linear function of the logits, for a model in eval mode.
+
+    In eval mode a sample's logits depend on that sample alone, also through BatchNorm. The model
+    is copied: vmap cannot ask for channels-last memory, so the copy keeps plain layout.
+    """
+
+    def __init__(self, model: EmbeddingClassifier) -> None:
+        self.model = copy.deepcopy(model).eval()
+        self.model.to(memory_format=torch.contiguous_format)
+        if hasattr(self.model.backbone, "memory_format"):
+            self.model.backbone.memory_format = torch.contiguous_format
+        self.weights = {name: value.detach() for name, value in self.model.named_parameters()}
+        self.buffers = dict(self.model.named_buffers())
+
+    def __call__(self, x: Tensor, directions: Tensor) -> dict[str, Tensor]:
+        """d(direction_i . logits(x_i)) / dw for each i: name -> (b, *shape of w).
+
+        x: normalised images (b, 3, h, w). directions: (b, C).
+        """
+
+        def along(weights: dict[str, Tensor], image: Tensor, direction: Tensor) -> Tensor:
+            logits: Tensor = functional_call(self.model, (weights, self.buffers), (image[None],))
+            return logits[0] @ direction
+
+        # vmap has no batching rule for the CPU's fused attention.
+        with sdpa_kernel(SDPBackend.MATH):
+            found: dict[str, Tensor] = vmap(grad(along), in_dims=(None, 0, 0))(self.weights, x.contiguous(), directions)
+        return found
+
+
+def chunk_size(model: nn.Module, device: torch.device, memory: int | None = None) -> int:
+    """How many per-sample gradients of `model` fit into `memory` bytes, at least 1.
+
+    memory: None means a quarter of a GPU's free memory, or 128 MiB on a CPU, whose caches make
+    larger chunks slower.
+    """
+    if memory is None:
+        memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 128 * 2**20
+    one = sum(p.numel() * 4 for p in model.parameters())
+    return max(1, memory // (2 * one))  # the gradients and their squares

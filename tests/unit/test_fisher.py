@@ -1,0 +1,153 @@
+"""Fisher forgetting against closed forms, plain loops and the recipe's own words."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cu_helpers.data import Dataset, ForgetTask, ImageData, forget_class, forget_samples
+from cu_helpers.models import EmbeddingClassifier, build_model
+from cu_helpers.unlearning import FisherSettings, unlearn
+from cu_helpers.unlearning.fisher import fisher_diagonal, largest_share, noise_distribution, softmax_factors
+from cu_helpers.unlearning.per_sample import PerSampleGradients, chunk_size
+
+
+@pytest.fixture(scope="module")
+def few(digits: Dataset) -> ImageData:
+    return digits.train.first(7)
+
+
+def settled(name: str = "resnet18", width: int = 4) -> EmbeddingClassifier:
+    """A random network whose BatchNorm statistics are not the initial ones."""
+    model = build_model(name, 10, width=width, seed=5)
+    draw = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1, generator=draw)
+            module.running_var.uniform_(0.5, 2, generator=draw)
+    with torch.no_grad():
+        model.head.weight.mul_(8)  # spread the logits, so that the softmax is not flat
+    return model.eval()
+
+
+def looped(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tensor]:
+    """Golatkar et al.'s sum, written as their code walks it: one image and one label at a time."""
+    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    for position in range(len(images)):
+        x, _ = images.batch(torch.tensor([position]))
+        log_p = F.log_softmax(model(x)[0], dim=0)
+        for label in range(len(log_p)):
+            gradients = torch.autograd.grad(-log_p[label], list(model.parameters()), retain_graph=True)
+            for name, gradient in zip(total, gradients, strict=True):
+                total[name] += log_p[label].detach().exp() * gradient.square() / len(images)
+    return total
+
+
+def worst(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    return max((ours[name] - theirs[name]).abs().max().item() / theirs[name].abs().max().item() for name in theirs)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vit_small"])
+def test_the_diagonal_is_the_loops(name: str, few: ImageData) -> None:
+    model = settled(name)
+    images = few if name == "resnet18" else few.first(2)
+    expected = looped(model, images)
+    assert worst(fisher_diagonal(model, images, tolerance=0.0, chunk=3), expected) < 1e-3
+    batch = copy.deepcopy(model).train()  # a mutant that must fail: statistics of the batch
+    if name != "vit_small":
+        batch.eval = lambda: batch  # type: ignore[method-assign]
+        assert worst(looped(batch, images), expected) > 0.05
+
+
+def test_the_head_has_its_closed_form(few: ImageData) -> None:
+    """On a linear softmax layer F(w_ck) = mean p_c (1 - p_c) a_k^2, with a the layer's input."""
+    model = settled()
+    x, _ = few.batch(torch.arange(len(few)))
+    with torch.no_grad():
+        a = F.relu(model.encode(x))
+        p = model(x).softmax(dim=1)
+    ours = fisher_diagonal(model, few)
+    expected = torch.einsum("nc,nk->ck", p * (1 - p), a.square()) / len(few)
+    assert torch.allclose(ours["head.weight"], expected, rtol=1e-3, atol=1e-9)
+    assert torch.allclose(ours["head.bias"], (p * (1 - p)).mean(dim=0), rtol=1e-3, atol=1e-9)
+    empirical = torch.einsum("nc,nk->ck", (F.one_hot(few.labels, 10) - p).square(), a.square()) / len(few)
+    assert not torch.allclose(ours["head.weight"], empirical, rtol=0.1), "labels of the data are not asked for"
+
+
+def test_per_sample_gradients_are_the_loops(few: ImageData) -> None:
+    model = settled()
+    x, _ = few.batch(torch.arange(len(few)))
+    directions = torch.randn(len(few), 10, generator=torch.Generator().manual_seed(2))
+    together = PerSampleGradients(model)(x, directions)
+    for i in range(len(few)):
+        loss = (model(x[i : i + 1])[0] * directions[i]).sum()
+        for (name, _), single in zip(
+            model.named_parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+        ):
+            assert torch.allclose(together[name][i], single, rtol=1e-3, atol=1e-4 * single.abs().max().item()), name
+
+
+def test_factors_rebuild_the_softmax_information() -> None:
+    logits = 3 * torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    values, factors = softmax_factors(logits)
+    p = logits.double().softmax(dim=1)
+    rebuilt = torch.einsum("nkc,nkd->ncd", factors, factors)
+    assert torch.allclose(rebuilt, torch.diag_embed(p) - p[:, :, None] * p[:, None, :], atol=1e-12)
+    assert values[:, 0].max() < 1e-12, "one direction, the same for all logits, tells nothing"
+
+
+def test_what_is_left_out_stays_within_the_tolerance(few: ImageData) -> None:
+    values = torch.tensor([[0.0, 1.0, 4.0], [0.5, 0.5, 4.0]])
+    assert largest_share(values, 0.0).sum() == 5
+    assert largest_share(values, 0.1).tolist() == [[False, True, True], [False, False, True]]
+    model = settled()
+    exact, close = fisher_diagonal(model, few), fisher_diagonal(model, few, tolerance=0.02)
+    total, kept = (sum(float(v.sum()) for v in d.values()) for d in (exact, close))
+    assert kept < total
+    assert (total - kept) / total < 0.1
+
+
+def test_the_noise_follows_the_released_recipe() -> None:
+    settings = FisherSettings(alpha=1e-2)
+    information = torch.tensor([[1.0, 4.0], [1e-9, 100.0], [2.0, 2.0]])
+    weight = torch.ones(3, 2)
+    mean, variance = noise_distribution("backbone.conv", weight, information, settings, label=1)
+    assert torch.equal(mean, weight)
+    expected = 1e-2 * torch.tensor([(1 + 1 / 4) / 2, (1e3 + 1 / 100) / 2, 1 / 2])
+    assert torch.allclose(variance, expected[:, None].expand(3, 2))
+    mean, variance = noise_distribution("head.weight", weight, information, settings, label=1)
+    assert mean.tolist() == [[1, 1], [0, 0], [1, 1]]
+    assert torch.allclose(variance[0], torch.tensor(10 * 1e-2 * (1 + 1 / 4) / 2))
+    assert torch.allclose(variance[1], torch.tensor(10 * 1e-4))
+    mean, variance = noise_distribution("head.weight", weight, information, settings, label=None)
+    assert torch.allclose(variance[1], torch.tensor(10 * 1e-2 * (1e2 + 1 / 100) / 2)), "clamped lower in the head"
+    _, variance = noise_distribution("bn.bias", torch.ones(2), torch.tensor([1.0, 1e-9]), settings, label=None)
+    assert torch.allclose(variance, 10 * 1e-2 * torch.tensor([1, 1e3]))
+
+
+@pytest.fixture(scope="module")
+def tasks(digits: Dataset) -> dict[str, ForgetTask]:
+    return {"class": forget_class(digits, 5), "samples": forget_samples(digits, 14, seed=1)}
+
+
+def test_the_noise_has_the_asked_spread(tasks: dict[str, ForgetTask]) -> None:
+    model, task = settled(), tasks["class"]
+    settings = FisherSettings(alpha=1e-4, max_images=20, tolerance=0.1)
+    result = unlearn("fisher", model, task, settings, seed=3)
+    assert (result.steps, result.samples_seen, result.stopped_by) == (0, 20, "finished")
+    name = "backbone.layers.7.conv2.weight"
+    ours = dict(result.model.named_parameters())[name] - dict(model.named_parameters())[name]
+    assert 0 < ours.std() < (settings.alpha * settings.max_variance) ** 0.5
+    assert result.model.head.weight[5].abs().max() < 0.2, "the class's row is drawn around zero"
+    assert model.head.weight[5].abs().max() > 0.4
+
+
+def test_chunks_fit_the_memory() -> None:
+    model = settled()
+    one = 4 * sum(p.numel() for p in model.parameters())
+    assert chunk_size(model, torch.device("cpu"), memory=10 * one) == 5
+    assert chunk_size(model, torch.device("cpu"), memory=1) == 1
