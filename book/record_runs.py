@@ -59,10 +59,15 @@ def curves(profile: Profile) -> list[tuple[str, str, Any]]:
     ]
 
 
+def describe(profile: Profile, task: ForgetTask, method: str, variant: str | None, seed: int) -> dict[str, Any]:
+    """The fields of a run that make its file's name."""
+    run = {"dataset": task.dataset, "model": profile.model, "task": describe_task(task), "method": method}
+    return {**run, "variant": variant, "seed": seed, "profile": profile.name}
+
+
 def exists(profile: Profile, task: ForgetTask, method: str, variant: str | None, seed: int) -> bool:
     """Whether this run is recorded already."""
-    run = {"dataset": task.dataset, "model": profile.model, "task": describe_task(task), "method": method}
-    return record_path({**run, "variant": variant, "seed": seed, "profile": profile.name}).exists()
+    return record_path(describe(profile, task, method, variant, seed)).exists()
 
 
 def say(*words: object) -> None:
@@ -70,15 +75,20 @@ def say(*words: object) -> None:
     print(strftime("%H:%M:%S"), *words, flush=True)
 
 
-def main() -> int:
-    """Read the command line, make what is missing, return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command_line(description: str | None) -> argparse.Namespace:
+    """What to record: data set, profile, model, task and seeds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--profile", default="laptop", choices=PROFILES)
     parser.add_argument("--model", default=None)
     parser.add_argument("--task", required=True, choices=KINDS)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    wanted = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Read the command line, make what is missing, return the exit status."""
+    wanted = command_line(__doc__)
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))

@@ -24,6 +24,7 @@ COLOURS = {
     "boundary_expansion": "#7f7f00",
     "scrub": "#9467bd",
     "unsir": "#17becf",
+    "logit_mask": "#404040",
 }
 LABELS = {
     "original": "Original",
@@ -38,6 +39,7 @@ LABELS = {
     "boundary_expansion": "Boundary expansion",
     "scrub": "SCRUB",
     "unsir": "UNSIR",
+    "logit_mask": "Logit mask",
 }
 # The same three markers in the whole book: what is trained on and kept, forgotten, never seen.
 MARKERS = {"train": "circle", "forget": "x", "test": "diamond-open"}

@@ -52,6 +52,16 @@ def gaps(measured: Mapping[str, float], reference: Mapping[str, float]) -> dict[
     return {name: measured[name] - reference[name] for name in shared}
 
 
+def tug_of_war(measured: Mapping[str, float], reference: Mapping[str, float], names: Sequence[str]) -> float:
+    """Product of 1 - |gap| / 100 over the named accuracies (percent): 1 is Retrain, 0 is far away.
+
+    ToW of Zhao et al. 2024, section 3, with the sets that are named. Raises ValueError for no name.
+    """
+    if not names:
+        raise ValueError("no accuracy is named; expected at least one, such as forget")
+    return math.prod(1 - abs(measured[name] - reference[name]) / 100 for name in names)
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean and its two-sided Student-t confidence interval; half is its half-width.

@@ -8,7 +8,18 @@ from .data import DATASETS, Dataset
 from .errors import choose
 from .models import MODELS, ModelConfig
 from .training import TrainSettings
-from .unlearning import ContrastiveSettings, FinetuneSettings, GradientAscentSettings, RetrainSettings, Stopping
+from .unlearning import (
+    BoundaryExpansionSettings,
+    BoundaryShrinkSettings,
+    ContrastiveSettings,
+    FinetuneSettings,
+    GradientAscentSettings,
+    LcodecSettings,
+    RetrainSettings,
+    ScrubSettings,
+    Stopping,
+    UnsirSettings,
+)
 from .unlearning.contrastive import MINI_IMAGENET_DIM
 
 PROFILES = ("smoke", "laptop", "paper")
@@ -68,6 +79,14 @@ def _digits(name: str) -> Profile:
     # A smoke run shows that everything works, also where the stop rule never holds.
     limit: dict[str, Any] = {"max_rounds": 3} if smoke else {}
     ours = {"stopping": EVERY_BATCH, **limit}
+    # The authors' batches are larger than a class of digits, and their noise than all retained scans.
+    baselines: dict[str, Any] = {
+        "boundary_shrink": BoundaryShrinkSettings(batch_size=small, **limit),
+        "boundary_expansion": BoundaryExpansionSettings(batch_size=small, **limit),
+        "scrub": ScrubSettings(forget_batch_size=18, retain_batch_size=32),
+        "unsir": UnsirSettings(noise_size=32, noise_copies=3, batch_size=32),
+        "lcodec": LcodecSettings(perturbations=60 if smoke else 200, max_units=8),
+    }
     return Profile(
         name,
         "digits",
@@ -77,11 +96,13 @@ def _digits(name: str) -> Profile:
         class_seeds=(0, 1) if smoke else (0, 1, 2),
         sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),
         class_settings={
+            **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, **ours),
             "finetune": FinetuneSettings(batch_size=64, **limit),
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
         sample_settings={
+            **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, **ours),
             "finetune": FinetuneSettings(batch_size=64, **limit),
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
@@ -116,6 +137,7 @@ def _images(name: str, dataset: str) -> Profile:
                 ),
                 "finetune": FinetuneSettings(learning_rate=0.03, max_rounds=3),
                 "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=15),
+                "lcodec": LcodecSettings(perturbations=200, max_units=8),
             },
         )
     return Profile(

@@ -27,7 +27,8 @@ class UnlearningResult:
     seconds: wall clock with the stop checks, of which check_seconds. steps: optimiser steps.
     samples_seen: images forwarded in training mode, repeats counted. forget_share: share of the
     forget set visited at least once. stopped_by: "rule", "rounds" (the limit was reached),
-    "rewind" (an earlier checkpoint was handed out) or "finished" (the method has no stop rule).
+    "seconds" (another), "rewind" (an earlier checkpoint was handed out) or "finished" (there is no
+    stop rule).
     """
 
     model: EmbeddingClassifier
@@ -129,8 +130,11 @@ class UnlearningLoop:
             self._batch += 1
             if forgets and self._round == 1:
                 self._visited += len(index)
-            every = self.stopping.check_every
-            if every and self._batch % every == 0:
+            every, limit = self.stopping.check_every, self.stopping.seconds
+            if limit is not None and self._seconds() >= limit:
+                if not self._check():
+                    self.over, self.stopped_by = True, "seconds"
+            elif every and self._batch % every == 0:
                 self._check()
 
     def batches(self, count: int, size: int, rounds: int, draw: torch.Generator, forgets: bool) -> Iterator[Tensor]:

@@ -23,11 +23,12 @@ class Stopping:
     rule: str = "paper"  # Eq. 8 for a class, Eq. 9 for samples; "none" runs every round
     check_every: int | None = None  # None: after each round (Algorithm 1); N: also after every N batches
     data: str = "validation"  # the paper's D_eval; "test" is the released code's choice, which leaks
+    seconds: float | None = None  # also stop after the batch that ends so late on the clock, checks included
 
     def __post_init__(self) -> None:
         choose("stop rule", self.rule, RULES)
         choose("set to stop on", self.data, STOP_DATA)
-        check_settings(self, ["check_every"])
+        check_settings(self, ["check_every", "seconds"])
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,19 @@ def test_the_rule_is_looked_at_as_often_as_asked(model: EmbeddingClassifier, tas
     assert all(row["reference_accuracy"] == 10.0 for row in result.history)
 
 
+def test_a_limit_of_seconds_ends_a_run_after_its_batch(
+    model: EmbeddingClassifier, tasks: dict[str, ForgetTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10_000))  # every look at the clock is a second later than the one before
+    monkeypatch.setattr("cu_helpers.unlearning.loop.perf_counter", lambda: float(next(clock)))
+    settings = replace(SHORT["gradient_ascent"], batch_size=1, stopping=Stopping(rule="none", seconds=4.5))
+    result = unlearn("gradient_ascent", model, tasks["class"], settings)
+    assert (result.stopped_by, result.steps) == ("seconds", 5)
+    assert result.history[-1]["steps"] == 5
+    with pytest.raises(ValueError, match="Stopping: seconds is 0"):
+        Stopping(seconds=0)
+
+
 def test_gradient_ascent_is_exactly_minus_descent(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
     task = tasks["samples"]
     settings = replace(SHORT["gradient_ascent"], momentum=0.0, batch_size=14, learning_rate=0.1)

@@ -1,0 +1,164 @@
+"""Methods side by side: recorded runs paired with Retrain, as tables and strips."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from .figures import COLOURS, LABELS, style
+from .metrics import Interval, mean_interval
+from .paper import LOST, TABLE_1, TABLE_2, TABLE_3, TABLE_5, PaperTable
+from .results import read_runs
+from .tuning import Trial
+from .unlearning import METHODS
+
+# What each kind of task reports, and which of it has to stay.
+SETS = {"class": ("forget", "forget_test", "retain_test"), "samples": ("forget", "test")}
+HEADS = {
+    "forget": "forgotten train (%)",
+    "forget_test": "forgotten test (%)",
+    "retain_test": "retained test (%)",
+    "test": "test (%)",
+}
+PAPER: dict[str, tuple[PaperTable, PaperTable]] = {"class": (TABLE_1, TABLE_2), "samples": (TABLE_3, TABLE_5)}
+
+Pair = tuple[dict[str, Any], dict[str, Any]]
+Row = tuple[str, str | None, str]  # method, variant, what the table calls it
+
+
+def rows_of(kind: str) -> list[Row]:
+    """Every row of a kind's comparison: Retrain, all methods at their own stop, the trivial baselines."""
+    names = [name for name in METHODS if kind in METHODS[name].tasks and name not in ("retrain", "logit_mask")]
+    rows: list[Row] = [("retrain", None, LABELS["retrain"])]
+    rows += [(name, "tuned", LABELS[name] + (" (50 samples)" if name == "lcodec" else "")) for name in names]
+    rows += [
+        ("contrastive", "tuned, no contrast", "Contrastive, λ_UL = 0"),
+        ("finetune", "equal seconds", SAME_SECONDS),
+    ]
+    if kind == "class":
+        rows.append(("logit_mask", "tuned", LABELS["logit_mask"]))
+    return rows
+
+
+SAME_SECONDS = "Finetune, as long as contrastive"
+
+
+def paired_runs(
+    dataset: str, kind: str, method: str, variant: str | None, model: str = "resnet18", profile: str = "laptop"
+) -> list[Pair]:
+    """(run, Retrain's run of the same seed) for each recorded seed of a method.
+
+    LCODEC's few samples are among the many that Retrain of the same seed never saw.
+    """
+    runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant)
+    references = {
+        (run["task"].startswith("class"), run["seed"]): run
+        for run in read_runs(profile, dataset=dataset, model=model, method="retrain", variant=None)
+    }
+    wanted = kind == "class"
+    return [
+        (run, references[wanted, run["seed"]])
+        for run in runs
+        if run["task"].startswith("class") == wanted and (wanted, run["seed"]) in references
+    ]
+
+
+def interval(values: Iterable[float | None]) -> Interval | None:
+    """Mean and 95 % interval of what is there; None if nothing is."""
+    there = [value for value in values if value is not None]
+    return mean_interval(there) if there else None
+
+
+def times_faster(run: Mapping[str, Any], reference: Mapping[str, Any]) -> float | None:
+    """Retrain's seconds over a run's, both measured in one go; None where that was not done."""
+    step = run.get("retrain_step_seconds")
+    return float(reference["steps"] * step / run["seconds"]) if step else None
+
+
+def _cell(found: Interval | None) -> str:
+    return "–" if found is None else str(found)
+
+
+def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18") -> str:
+    """A Markdown table: accuracies, paired gaps to Retrain, and beside them the paper's numbers.
+
+    The paper's are for its full-width model on all of CIFAR-10 and stand for orientation. A row
+    without a recorded run is left out.
+    """
+    keys = SETS[kind]
+    head = ["method", "seeds", *[HEADS[key] for key in keys], "gap on forgotten", f"gap on {HEADS[keys[-1]][:-4]}"]
+    natural = dataset == "cifar10"
+    if natural:
+        head += [f"paper: {HEADS[key]}" for key in keys]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for method, variant, label in rows:
+        pairs = paired_runs(dataset, kind, method, variant, model)
+        if not pairs:
+            continue
+        cells = [label, str(len(pairs))]
+        cells += [_cell(interval(run["metrics"].get(key) for run, _ in pairs)) for key in keys]
+        for key in ("forget", keys[-1]):
+            gap = interval(run["metrics"][key] - reference["metrics"][key] for run, reference in pairs)
+            cells.append("reference" if method == "retrain" else _cell(gap))
+        if natural:
+            cells += [_paper(kind, 0, model, method, variant, key) for key in keys]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18") -> str:
+    """A Markdown table: seconds, Retrain's seconds over these, steps, images, and what ended the runs."""
+    head = ["method", "seconds", "Retrain's seconds / these", "optimiser steps", "images passed", "ended by"]
+    natural = dataset == "cifar10"
+    if natural:
+        head.append("paper: seconds on its GPU")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for method, variant, label in rows:
+        pairs = paired_runs(dataset, kind, method, variant, model)
+        if not pairs:
+            continue
+        cells = [label]
+        cells.append(_cell(interval(run["seconds"] for run, _ in pairs)))
+        cells.append("1" if method == "retrain" else _cell(interval(times_faster(*pair) for pair in pairs)))
+        cells += [_cell(interval(float(run[key]) for run, _ in pairs)) for key in ("steps", "samples_seen")]
+        ends = [run["stopped_by"] for run, _ in pairs]
+        cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
+        if natural:
+            cells.append(_paper(kind, 1, model, method, variant, "seconds"))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _paper(kind: str, position: int, model: str, method: str, variant: str | None, column: str) -> str:
+    """The paper's number; a dash for a row that its table does not have."""
+    table = PAPER[kind][position]
+    if variant not in (None, "tuned") or method not in {name for _, name in table.cells}:
+        return "–"
+    return table.value(model, method, column)
+
+
+def paper_sources(kind: str) -> str:
+    """Where the paper's numbers in the two tables of a kind of task come from, as one sentence."""
+    accuracy, seconds = PAPER[kind]
+    return f"Paper's accuracies: {accuracy.source}. Seconds: {seconds.source}. {LOST.capitalize()} cells stay so."
+
+
+def strip(searches: Mapping[str, Sequence[Trial]]) -> go.Figure:
+    """How much each method's score moves over its searched settings: one dot a trial.
+
+    searches: method -> trials. A narrow strip near 1 needs no luck; a wide one does.
+    """
+    figure = go.Figure()
+    for method, trials in searches.items():
+        figure.add_scatter(
+            x=[trial.score for trial in trials],
+            y=[LABELS.get(method, method)] * len(trials),
+            mode="markers",
+            marker={"size": 11, "opacity": 0.7, "color": COLOURS.get(method)},
+            text=[", ".join(f"{key} {value}" for key, value in trial.changes.items()) or "–" for trial in trials],
+            hovertemplate="%{text}<br>score %{x:.3f}<extra></extra>",
+            showlegend=False,
+        )
+    style(figure, "nearness to Retrain on validation images (1 is Retrain)", None, height=60 + 40 * len(searches))
+    figure.update_yaxes(autorange="reversed")
+    return figure
