@@ -232,7 +232,15 @@ def circle_animation(classes: dict[str, ArrayLike], paths: ArrayLike, times: Seq
         margin={"b": 130},
         legend={"y": 1.08, "yanchor": "bottom"},
         updatemenus=[
-            {"type": "buttons", "direction": "left", "buttons": buttons, "x": 0, "y": -0.22, "yanchor": "top"}
+            {
+                "type": "buttons",
+                "direction": "left",
+                "buttons": buttons,
+                "x": 0,
+                "y": -0.22,
+                "yanchor": "top",
+                "bgcolor": "rgba(128,128,128,0.15)",  # the default is white, also on a dark page
+            }
         ],
         sliders=[{"steps": steps, "x": 0.25, "len": 0.75, "y": -0.14, "currentvalue": {"prefix": "step "}}],
     )

@@ -31,7 +31,7 @@
 #
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
-# | laptop CPU, 2 cores | about 3 minutes, measured |
+# | laptop CPU, 2 cores | about 5 minutes, measured |
 # | GPU | below 2 minutes, an estimate |
 
 # %% tags=["setup", "hide-input"]
@@ -207,7 +207,7 @@ assert round_cost(18, 12, 4) == (8, 144)
 # ## Fig. 2: accuracy on the forgotten class, batch by batch
 #
 # The paper's Fig. 2 follows the accuracy on the class's training images over the batches of one pass. Here it is for the
-# methods of this issue of the book, one seed after the other, with the accuracy that is *kept* below it: a method that
+# methods met so far, one seed after the other, with the accuracy that is *kept* below it: a method that
 # forgets fast by breaking the model must show it. Two curves are controls that the paper lacks. **Finetune** is plain
 # training on retained images. **Without L_UL** is Algorithm 1 with $\lambda_{UL} = 0$: same batches, same BatchNorm, same
 # cross-entropy, no contrast.

@@ -66,13 +66,15 @@ def complaints(visit: Visit, path: Path) -> list[str]:
           worded: [...document.querySelectorAll('figure.cu-figure')].filter(e =>
             e.querySelector('[role=img]').getAttribute('aria-label').trim() &&
             e.querySelector('figcaption').textContent.trim()).length,
+          raw_tables: [...document.querySelectorAll('article p')]
+            .filter(e => /\\|\\s*[-–—]+\\s*\\|/.test(e.textContent)).length,
           tracebacks: document.querySelectorAll('.output.traceback').length,
         })"""
     )
     for all_of, good in (("math", "typeset"), ("plots", "drawn"), ("figures", "worded")):
         if counted[all_of] != counted[good]:
             found.append(f"{counted[good]} of {counted[all_of]} {all_of} are {good}")
-    found += [f"{counted[name]} {name}" for name in ("merror", "unnamed", "tracebacks") if counted[name]]
+    found += [f"{counted[name]} {name}" for name in ("merror", "unnamed", "raw_tables", "tracebacks") if counted[name]]
     if counted["plots"] != counted["figures"]:
         found.append(f"{counted['plots']} plots, of which {counted['figures']} with caption and alt text")
     return found
@@ -137,6 +139,7 @@ def test_search_finds_a_word(site: Path, visit: Visit) -> None:
         ("</body>", "<script>console.error('broken')</script></body>", "console: broken"),
         ("</body>", '<img src="https://example.org/a.png" alt="x"></body>', "asked for https://example.org"),
         ("</article>", '<img src="logo.svg"></article>', "unnamed"),
+        ("</article>", "<p>| a | b | |—|—| | 1 | 2 |</p></article>", "raw_tables"),
     ],
 )
 def test_a_broken_page_would_be_seen(site: Path, visit: Visit, found: str, changed: str, complaint: str) -> None:
