@@ -20,6 +20,13 @@ HEADS = {
     "retain_test": "retained test (%)",
     "test": "test (%)",
 }
+
+
+def short(key: str) -> str:
+    """A table head without its unit."""
+    return HEADS[key].removesuffix(" (%)")
+
+
 PAPER: dict[str, tuple[PaperTable, PaperTable]] = {"class": (TABLE_1, TABLE_2), "samples": (TABLE_3, TABLE_5)}
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
@@ -86,7 +93,7 @@ def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "r
     without a recorded run is left out.
     """
     keys = SETS[kind]
-    head = ["method", "seeds", *[HEADS[key] for key in keys], "gap on forgotten", f"gap on {HEADS[keys[-1]][:-4]}"]
+    head = ["method", "seeds", *[HEADS[key] for key in keys], "gap on forgotten", f"gap on {short(keys[-1])}"]
     natural = dataset == "cifar10"
     if natural:
         head += [f"paper: {HEADS[key]}" for key in keys]

@@ -83,7 +83,12 @@ def _digits(name: str) -> Profile:
     baselines: dict[str, Any] = {
         "boundary_shrink": BoundaryShrinkSettings(batch_size=small, **limit),
         "boundary_expansion": BoundaryExpansionSettings(batch_size=small, **limit),
-        "scrub": ScrubSettings(forget_batch_size=18, retain_batch_size=32),
+        # The authors' small-scale schedule.
+        "scrub": ScrubSettings(
+            forget_batch_size=18, retain_batch_size=32, max_rounds=3 if smoke else 10, max_steps=3, temperature=2.0
+        ),
+        # As many images as contrastive unlearning's thirty rounds pass through the model.
+        "finetune": FinetuneSettings(batch_size=64, max_rounds=3 if smoke else 30),
         "unsir": UnsirSettings(noise_size=32, noise_copies=3, batch_size=32),
         "lcodec": LcodecSettings(perturbations=60 if smoke else 200, max_units=8),
     }
@@ -98,13 +103,11 @@ def _digits(name: str) -> Profile:
         class_settings={
             **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, **ours),
-            "finetune": FinetuneSettings(batch_size=64, **limit),
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
         sample_settings={
             **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, **ours),
-            "finetune": FinetuneSettings(batch_size=64, **limit),
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
     )

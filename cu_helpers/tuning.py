@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -26,8 +27,8 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "finetune": {"learning_rate": (0.01, 0.03, 0.1), "batch_size": (64, 256)},
     "gradient_ascent": {"learning_rate": (1e-4, 3e-4, 1e-3), "batch_size": (16, 64)},
     "fisher": {"alpha": (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)},
-    "boundary_shrink": {"learning_rate": (1e-5, 1e-4, 1e-3), "exclude_label": (False, True)},
-    "boundary_expansion": {"learning_rate": (1e-5, 1e-4, 1e-3), "max_rounds": (3, 10)},
+    "boundary_shrink": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
+    "boundary_expansion": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
     "scrub": {"learning_rate": (5e-4, 2e-3, 1e-2), "alpha": (0.001, 0.5)},
     "unsir": {"impair_learning_rate": (1e-4, 1e-3, 2e-2), "repair_learning_rate": (1e-3, 1e-2)},
     "lcodec": {"damping": (0.01, 0.1, 1.0)},
@@ -130,8 +131,9 @@ def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, se
 
 
 def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
-    """The recorded trials of a method. Raises DataFileError if there are none."""
-    path = results_folder() / "tuning" / f"{profile.name}-{profile.dataset}-{profile.model}-{kind}-{method}.json"
+    """The recorded trials of a method; smoke reads laptop's. Raises DataFileError if there are none."""
+    name = "laptop" if profile.name == "smoke" else profile.name
+    path = results_folder() / "tuning" / f"{name}-{profile.dataset}-{profile.model}-{kind}-{method}.json"
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -140,10 +142,21 @@ def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
         ) from error
 
 
+def searches(profile: Profile, kind: str) -> dict[str, list[Trial]]:
+    """Method -> trials, for every method that has a recorded search."""
+    found = {}
+    for method in GRIDS:
+        if kind in METHODS[method].tasks:
+            with suppress(DataFileError):
+                found[method] = read_search(profile, kind, method)
+    return found
+
+
 def tuned_settings(profile: Profile, kind: str, method: str) -> Any:
     """The profile's settings of `method`, changed as its recorded search found best.
 
-    Retrain and the logit mask, which have nothing to tune, come as they are.
+    Retrain and the logit mask, which have nothing to tune, come as they are. Raises DataFileError
+    if there is no recorded search.
     """
     base = profile.settings(method, kind) or METHODS[method].settings()
     if method not in GRIDS:

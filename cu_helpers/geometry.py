@@ -1,0 +1,43 @@
+"""Where a model puts the forgotten images: class centres, margins, cohesion."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .data import ForgetTask
+from .inference import embed
+from .models import EmbeddingClassifier
+
+
+def class_centres(z: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Unit-norm mean direction (classes, d) of the embeddings z (n, d) of each class.
+
+    A class without an image has a centre of zeros, which has cosine 0 with everything.
+    """
+    sums = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, labels, z)
+    return F.normalize(sums, dim=1)
+
+
+def cohesion(z: Tensor) -> float:
+    """Mean cosine between two different rows of z (n, d), all of unit norm: 1 for a single point."""
+    n = len(z)
+    if n < 2:
+        raise ValueError(f"cohesion needs two embeddings or more; got {n}")
+    return float((z.sum(dim=0).square().sum() - n) / (n * (n - 1)))
+
+
+def forgotten_geometry(model: EmbeddingClassifier, task: ForgetTask) -> dict[str, float]:
+    """Where `model` puts the forgotten images, in three cosines.
+
+    cohesion: among themselves. nearest: to the nearest centre of another class of retained
+    images, mean. margin: to the centre of their own class's unseen test images minus the nearest
+    other centre, mean. Centres of the other classes are those of the retained images.
+    """
+    z = embed(model, task.forget)
+    retained = class_centres(embed(model, task.retain), task.retain.labels, len(task.classes))
+    centres = class_centres(embed(model, task.test), task.test.labels, len(task.classes))
+    own = task.forget.labels
+    cosines = (z @ retained.T).scatter(1, own[:, None], -torch.inf)
+    nearest = cosines.max(dim=1).values
+    margin = (z * centres[own]).sum(dim=1) - nearest
+    return {"cohesion": cohesion(z), "nearest": float(nearest.mean()), "margin": float(margin.mean())}
