@@ -54,8 +54,10 @@ class ImageData:
     @cached_property
     def _scale(self) -> tuple[Tensor, Tensor]:
         shape = (1, 3, 1, 1)
-        mean = torch.tensor(self.mean, device=self.device).reshape(shape) * 255
-        return mean, torch.tensor(self.std, device=self.device).reshape(shape) * 255
+        # Kept for later: it must not be an inference tensor, through which no gradient may pass.
+        with torch.inference_mode(False):
+            mean = torch.tensor(self.mean, device=self.device).reshape(shape) * 255
+            return mean, torch.tensor(self.std, device=self.device).reshape(shape) * 255
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (b, 3, h, w) -> float32 with zero mean and unit spread per channel.

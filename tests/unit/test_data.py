@@ -306,3 +306,13 @@ def test_an_unknown_data_set_is_refused_with_the_list() -> None:
         ValueError, match="unknown data set 'mnist'; expected one of: cifar10, cifar100, digits, mini_imagenet, svhn"
     ):
         data.load_dataset("mnist")
+
+
+def test_a_gradient_reaches_pixels_that_were_looked_at_in_inference_mode() -> None:
+    images = image_data(4)
+    with torch.inference_mode():
+        images.batch(torch.arange(2))
+    pixels = images.images.float().requires_grad_()
+    images.normalise(pixels).sum().backward()  # type: ignore[no-untyped-call]
+    assert pixels.grad is not None
+    assert torch.allclose(pixels.grad[0, :, 0, 0] * 255, 1 / torch.tensor(images.std))
