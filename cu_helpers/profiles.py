@@ -13,6 +13,7 @@ from .unlearning import (
     BoundaryShrinkSettings,
     ContrastiveSettings,
     FinetuneSettings,
+    FisherSettings,
     GradientAscentSettings,
     LcodecSettings,
     RetrainSettings,
@@ -133,6 +134,7 @@ def _images(name: str, dataset: str) -> Profile:
                     learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
                 ),
                 "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=3, stopping=EVERY_BATCH),
+                "fisher": FisherSettings(directions=1),  # ten derivatives an image would take half an hour
             },
             sample_settings={
                 "contrastive": ContrastiveSettings(
@@ -141,6 +143,7 @@ def _images(name: str, dataset: str) -> Profile:
                 "finetune": FinetuneSettings(learning_rate=0.03, max_rounds=3),
                 "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=15),
                 "lcodec": LcodecSettings(perturbations=200, max_units=8),
+                "fisher": FisherSettings(directions=1),
             },
         )
     return Profile(

@@ -27,60 +27,62 @@ class FisherSettings:
     max_head_variance: float = 1e2  # released code: the same for the last layer
     boost: float = 10.0  # released code: variance factor of the last layer and of every 1-d tensor
     class_row_variance: float = 1e-4  # released code: of the forgotten class's row in the last layer, before boost
-    tolerance: float = 1e-3  # share of the softmax's Fisher information that may be left out; 0 is exact
+    directions: int | None = None  # released code: all labels of each image; else so many random mixtures of them
     max_images: int | None = None  # None: all retained images; else a random draw of so many
 
     def __post_init__(self) -> None:
         variances = ["max_variance", "max_head_variance", "class_row_variance"]
-        check_settings(self, ["alpha", "damping", *variances, "boost", "max_images"])
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"FisherSettings: tolerance is {self.tolerance!r}; expected a share from 0 to below 1")
+        check_settings(self, ["alpha", "damping", *variances, "boost", "directions", "max_images"])
 
 
-def softmax_factors(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (n, C), ascending, and scaled eigenvectors (n, C, C) of diag(p) - p p'.
+def softmax_factors(logits: Tensor) -> Tensor:
+    """Rows sqrt(p_y) (e_y - p) for each label y: (n, C, C) from logits (n, C).
 
-    That matrix is the Fisher information of a softmax's logits (n, C). Row k of the factors is
-    sqrt(eigenvalue k) times eigenvector k, so that sum_y p_y (d log p_y / dw)^2 equals
-    sum_k (d (factor_k . logits) / dw)^2 for every weight w.
+    e_y - p is the gradient of log p_y with respect to the logits, so that for every weight w
+    sum_y p_y (d log p_y / dw)^2 = sum_y (d (row_y . logits) / dw)^2.
     """
-    p = logits.double().softmax(dim=1)
-    values, vectors = torch.linalg.eigh(torch.diag_embed(p) - p[:, :, None] * p[:, None, :])
-    values = values.clamp(min=0)
-    return values, (vectors * values.sqrt()[:, None, :]).transpose(1, 2)
+    p = logits.softmax(dim=1)
+    return p.sqrt()[:, :, None] * (torch.eye(p.shape[1], device=p.device) - p[:, None, :])
 
 
-def largest_share(values: Tensor, tolerance: float) -> Tensor:
-    """Mask of the largest entries of `values`; those left out sum to at most tolerance * total."""
-    flat = values.flatten()
-    order = flat.argsort()
-    small = flat[order].cumsum(0) <= tolerance * flat.sum()
-    keep = torch.ones_like(flat, dtype=torch.bool)
-    keep[order[small]] = False
-    return keep.reshape(values.shape)
+def mixtures(factors: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """`count` random mixtures (n, count, C) of the rows of `factors` (n, C, C), signs drawn by `draw`.
+
+    Signs are independent, so that mixed products vanish on average: the squared derivative along a
+    mixture is, in expectation, the sum of squares along all rows.
+    """
+    signs = torch.randint(2, (len(factors), count, factors.shape[1]), generator=draw, device=factors.device)
+    mixed: Tensor = (2.0 * signs - 1) @ factors / count**0.5
+    return mixed
 
 
 def fisher_diagonal(
-    model: EmbeddingClassifier, images: ImageData, tolerance: float = 0.0, chunk: int | None = None
+    model: EmbeddingClassifier,
+    images: ImageData,
+    directions: int | None = None,
+    seed: int = 0,
+    chunk: int | None = None,
 ) -> dict[str, Tensor]:
     """The diagonal of the Fisher information at `model`: weight's name -> tensor of its shape.
 
     F_k = mean over images x of sum_y p(y|x) (d log p(y|x) / dw_k)^2, over all C labels, in eval
-    mode (Golatkar et al. 2020, section 4). A fitted model is sure of most images, whose terms are
-    then next to nothing: the smallest eigenvalues of diag(p) - p p', over all images together,
-    are left out until they sum to `tolerance` of the total. chunk: gradients at once; None fits
-    them into memory. Raises NonFiniteError if the model answers with NaN.
+    mode (Golatkar et al. 2020, section 4). directions: None takes one derivative a label, which is
+    exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
+    on average and C / directions times cheaper. chunk: derivatives at once; None fits them into
+    memory. Raises NonFiniteError if the model answers with NaN.
     """
     logits = predict_logits(model, images, "float32")
     if not logits.isfinite().all():
         raise NonFiniteError("fisher: the model's logits are not finite; look for NaN in the model that was passed in")
-    values, factors = softmax_factors(logits)
-    image, factor = largest_share(values, tolerance).nonzero(as_tuple=True)
+    rows = softmax_factors(logits)
+    if directions is not None:
+        rows = mixtures(rows, directions, generator(seed, images.device))
     gradients = PerSampleGradients(model)
     total = {name: torch.zeros_like(value) for name, value in gradients.weights.items()}
-    for part in torch.split(torch.arange(len(image), device=images.device), chunk or chunk_size(model, images.device)):
-        x = images.batch(image[part])[0]
-        for name, value in gradients(x, factors[image[part], factor[part]].float()).items():
+    pairs = torch.arange(rows.shape[0] * rows.shape[1], device=images.device)
+    for part in torch.split(pairs, chunk or chunk_size(model, images.device)):
+        image, row = part // rows.shape[1], part % rows.shape[1]
+        for name, value in gradients(images.batch(image)[0], rows[image, row]).items():
             total[name] += value.square().sum(dim=0)
     return {name: value / len(images) for name, value in total.items()}
 
@@ -126,7 +128,7 @@ def fisher(
     images = task.retain
     if settings.max_images is not None and settings.max_images < len(images):
         images = images.select(torch.randperm(len(images), generator=draw, device=draw.device)[: settings.max_images])
-    information = fisher_diagonal(model, images, settings.tolerance)
+    information = fisher_diagonal(model, images, settings.directions, seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             mean, variance = noise_distribution(name, weight, information[name], settings, task.label)

@@ -40,7 +40,7 @@ SHORT: dict[str, Any] = {
     "finetune": FinetuneSettings(batch_size=60, max_rounds=1, precision="float32", stopping=NO_RULE),
     "gradient_ascent": GradientAscentSettings(batch_size=6, max_rounds=1, precision="float32", stopping=NO_RULE),
     "retrain": RetrainSettings(TrainSettings(epochs=1, batch_size=60, precision="float32")),
-    "fisher": FisherSettings(max_images=8, tolerance=0.3),
+    "fisher": FisherSettings(max_images=8, directions=1),
     "lcodec": LcodecSettings(perturbations=20, max_units=2, damping=0.5),
     "boundary_shrink": BoundaryShrinkSettings(learning_rate=1e-2, batch_size=6, max_rounds=1, precision="float32"),
     "boundary_expansion": BoundaryExpansionSettings(
@@ -371,7 +371,7 @@ def test_settings_refuse_what_makes_no_sense(wrong: dict[str, Any], message: str
         (ScrubSettings, {"alpha": -0.1}, "ScrubSettings: alpha is -0.1; expected 0 or more"),
         (UnsirSettings, {"noise_copies": 0}, "UnsirSettings: noise_copies is 0"),
         (FisherSettings, {"alpha": -1e-6}, "FisherSettings: alpha is -1e-06"),
-        (FisherSettings, {"tolerance": 1.0}, "FisherSettings: tolerance is 1.0; expected a share"),
+        (FisherSettings, {"directions": 0}, "FisherSettings: directions is 0"),
         (LcodecSettings, {"damping": 0.0}, "LcodecSettings: damping is 0.0"),
     ],
 )
