@@ -1,0 +1,144 @@
+"""Tables and strips from records whose numbers are known, and the geometry's closed forms."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cu_helpers import comparison, geometry, paper
+from cu_helpers.data import Dataset, forget_class, forget_samples
+from cu_helpers.inference import embed
+from cu_helpers.models import EmbeddingClassifier
+from cu_helpers.results import FIELDS
+from cu_helpers.tuning import Trial
+from cu_helpers.unlearning import METHODS
+
+
+def write(folder: Path, **run: Any) -> None:
+    """A record with the given fields and plain values elsewhere."""
+    whole = dict.fromkeys(FIELDS, "x") | {
+        "profile": "laptop",
+        "dataset": "cifar10",
+        "model": "resnet18",
+        "task": "class5",
+        "steps": 100,
+        "samples_seen": 1000,
+        "stopped_by": "rounds",
+    }
+    whole |= run
+    path = folder / "laptop" / f"{whole['method']}-{whole.get('variant')}-{whole['task']}-{whole['seed']}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(whole), encoding="utf-8")
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CU_RESULTS", str(tmp_path))
+    for seed, (forget, kept) in enumerate([(10.0, 70.0), (20.0, 74.0)]):
+        reference = {"forget": 0.0, "forget_test": 0.0, "retain_test": 78.0 + seed}
+        write(tmp_path, method="retrain", seed=seed, metrics=reference, seconds=400.0, steps=4000)
+        metrics = {"forget": forget, "forget_test": 5.0, "retain_test": kept}
+        write(
+            tmp_path,
+            method="scrub",
+            variant="tuned",
+            seed=seed,
+            metrics=metrics,
+            seconds=20.0,
+            retrain_step_seconds=0.1,
+        )
+    # A run whose seed has no Retrain must not slip into a paired table.
+    write(tmp_path, method="scrub", variant="tuned", seed=9, metrics={"forget": 99.0}, seconds=1.0)
+    return tmp_path
+
+
+def cells(table: str, label: str) -> list[str]:
+    (row,) = [line for line in table.split("\n") if line.startswith(f"| {label} |")]
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_the_accuracy_table_pairs_seeds_and_shows_the_papers_numbers(records: Path) -> None:
+    table = comparison.accuracy_table("cifar10", "class", comparison.rows_of("class"))
+    assert cells(table, "Retrain")[1:3] == ["2", "0.0 ± 0.0"]
+    found = cells(table, "SCRUB")
+    half = 12.706204736 * math.sqrt(50) / math.sqrt(2)  # t for one degree of freedom, two values 10 apart
+    assert found[1:3] == ["2", f"15.0 ± {half:.1f}"]
+    assert found[5] == f"15.0 ± {half:.1f}"
+    assert found[6].startswith("-6.5 ± "), "70 - 78 and 74 - 79"
+    assert found[-3:] == ["35.42", "9.3", "83.91"]
+    assert len(table.split("\n")) == 4, "methods without a record have no row"
+    assert comparison.accuracy_table("svhn", "class", comparison.rows_of("class")) == comparison.NONE_RECORDED
+
+
+def test_the_cost_table_divides_by_the_speed_of_the_day(records: Path) -> None:
+    table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"))
+    found = cells(table, "SCRUB")
+    assert found[2] == "20.0 ± 0.0", "4,000 steps of 0.1 s over 20 s"
+    assert found[5] == "rounds 2"
+    assert found[6] == "150.4"
+    assert cells(table, "Retrain")[6] == "1566.36"
+
+
+def test_lost_cells_are_called_lost_and_others_are_not_invented() -> None:
+    assert paper.TABLE_1.value("vit_small", "contrastive", "forget") == paper.LOST
+    assert paper.TABLE_2.value("vit_small", "contrastive", "seconds") == "256.12"
+    assert paper.TABLE_5.value("resnet18", "contrastive", "seconds") == "158.4", "2.64 minutes"
+    assert comparison._paper("class", 0, "resnet18", "fisher", "tuned", "forget") == "–", "the paper has no such row"
+    assert comparison._paper("class", 0, "resnet18", "contrastive", "tuned, no contrast", "forget") == "–"
+    for kind, tables in comparison.PAPER.items():
+        for table in tables:
+            methods = {method for _, method in table.cells}
+            assert methods == {m for m in methods if kind in METHODS[m].tasks}
+            assert all(len(numbers) == len(table.columns) for numbers in table.cells.values())
+
+
+def test_every_method_and_trivial_baseline_has_its_row() -> None:
+    for kind in ("class", "samples"):
+        named = {method for method, _, _ in comparison.rows_of(kind)}
+        assert named == {method for method in METHODS if kind in METHODS[method].tasks}
+        labels = [label for _, _, label in comparison.rows_of(kind)]
+        assert len(set(labels)) == len(labels)
+        assert "Contrastive, λ_UL = 0" in labels
+
+
+def test_the_strip_has_one_dot_a_trial() -> None:
+    trials = [Trial({"alpha": a}, {}, score, 1.0, 1, 1) for a, score in ((1e-9, 0.2), (1e-6, 0.9))]
+    figure = comparison.strip({"fisher": trials})
+    assert list(figure.data[0].x) == [0.2, 0.9]
+    assert list(figure.data[0].y) == ["Fisher", "Fisher"]
+    assert "alpha 1e-06" in figure.data[0].text[1]
+
+
+def test_cohesion_is_the_mean_pairwise_cosine() -> None:
+    z = F.normalize(torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64), dim=1)
+    pairs = [float(z[i] @ z[j]) for i in range(7) for j in range(7) if i != j]
+    assert geometry.cohesion(z) == pytest.approx(sum(pairs) / len(pairs))
+    assert geometry.cohesion(z[:1].expand(4, -1)) == pytest.approx(1)
+    with pytest.raises(ValueError, match="needs two embeddings or more; got 1"):
+        geometry.cohesion(z[:1])
+
+
+def test_the_geometry_equals_loops(digits: Dataset, fitted: EmbeddingClassifier) -> None:
+    for task in (forget_class(digits, 5), forget_samples(digits, 9)):
+        found = geometry.forgotten_geometry(fitted, task)
+        z, kept, unseen = (embed(fitted, images) for images in (task.forget, task.retain, task.test))
+
+        def centre(rows: torch.Tensor) -> torch.Tensor:
+            return F.normalize(rows.mean(dim=0), dim=0)
+
+        nearest, margins = [], []
+        for row, label in zip(z, task.forget.labels.tolist(), strict=True):
+            others = [
+                float(row @ centre(kept[task.retain.labels == other]))
+                for other in range(10)
+                if other != label and (task.retain.labels == other).any()
+            ]
+            nearest.append(max(others))
+            margins.append(float(row @ centre(unseen[task.test.labels == label])) - max(others))
+        assert found["nearest"] == pytest.approx(sum(nearest) / len(nearest), abs=1e-4)
+        assert found["margin"] == pytest.approx(sum(margins) / len(margins), abs=1e-4)
+        assert found["cohesion"] == pytest.approx(geometry.cohesion(z))
