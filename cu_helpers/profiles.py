@@ -86,7 +86,7 @@ def _digits(name: str) -> Profile:
         "boundary_expansion": BoundaryExpansionSettings(batch_size=small, **limit),
         # The authors' small-scale schedule.
         "scrub": ScrubSettings(
-            forget_batch_size=18, retain_batch_size=32, max_rounds=3 if smoke else 10, max_steps=3, temperature=2.0
+            forget_batch_size=small, retain_batch_size=32, max_rounds=3 if smoke else 10, max_steps=3, temperature=2.0
         ),
         # As many images as contrastive unlearning's thirty rounds pass through the model.
         "finetune": FinetuneSettings(batch_size=64, max_rounds=3 if smoke else 30),

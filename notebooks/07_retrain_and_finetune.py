@@ -126,7 +126,7 @@ print("the same weights, whatever model is passed in")
 # - **A forgotten class.** No retained image has its label. The head's row for it is pushed down by every retained batch, a
 #   little each time, and weight decay shrinks what nobody defends.
 # - **Forgotten samples.** Other images of the same classes are still there. They hold the region in which the forgotten ones
-#   lie. The loss on retained images is almost zero already, so its gradient is almost zero too: there is no force.
+#   lie. And the retained images are fitted already, so the gradient of their loss is small: there is little force.
 
 
 # %%
@@ -174,7 +174,8 @@ print(f"forgotten images {gradient_norm(original.model, sample_task.forget):.4f}
 print(f"unseen images    {gradient_norm(original.model, sample_task.validation.first(2000)):.4f}")
 
 # %% [markdown]
-# Retained and forgotten images were both trained on, so both gradients are small, and unseen images show what a large one is.
+# Retained and forgotten images were both trained on, and both gradients are smaller than that of unseen images. It is not zero: an
+# embedding of unit norm bounds the logits, so that even a fitted image keeps some loss.
 
 # %% [markdown]
 # ## The rules

@@ -130,10 +130,10 @@ print("up is minus down, weight by weight")
 # ## Why the pace explodes
 #
 # Does ascent *undo* training? No. Training was thousands of steps, each from other weights. Undoing them would need those
-# weights. Ascent starts where training ended, in a place where the gradient of a fitted image is almost zero.
+# weights. Ascent starts where training ended, in a place where the gradient of a fitted image is small.
 #
 # For the logits $\ell$ of one image with label $y$ and probabilities $p$, the gradient of the cross-entropy is $p - e_y$. Its
-# length is almost zero while $p_y$ is near 1, and grows towards $\sqrt{2}$ as the image is misclassified with certainty. So
+# length is small while $p_y$ is near 1, and grows towards $\sqrt{2}$ as the image is misclassified with certainty. So
 # ascent starts slowly, and speeds up once it works. It is the opposite of descent, which slows down as it succeeds, and there is
 # no floor: $-\log p_y$ has no upper bound.
 
@@ -151,6 +151,21 @@ figures.show(
     "Line plot: the gradient's length falls from about 1.05 at probability 0 to 0 at probability 1.",
 )
 assert (length.diff() < 0).all()
+
+# %% [markdown]
+# Where on this curve do our images start? An embedding of unit norm bounds the logits, so $p_y$ stays below 1 even for an image that the
+# model has learned by heart.
+
+# %%
+from cu_helpers.inference import predict_logits
+
+for name, images in (
+    ("retained", tasks["samples"].retain),
+    ("forgotten", tasks["samples"].forget),
+    ("unseen", tasks["samples"].test),
+):
+    own = predict_logits(original.model, images).softmax(dim=1).gather(1, images.labels[:, None])
+    print(f"{name:10} mean probability of the own label {own.mean().item():.2f}")
 
 # %% [markdown] tags=["exercise:08-1"]
 # **Exercise 08-1 · Descend something else.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.

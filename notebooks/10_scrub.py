@@ -192,7 +192,7 @@ assert furthest(shown, packaged) < 1e-4
 # almost zero, the max steps do nothing, and what is left is finetuning with a second name. Nothing crashes. Let us make that mistake.
 
 # %%
-hot = replace(plain, learning_rate=5e-3, max_rounds=3, max_steps=3)
+hot = replace(plain, learning_rate=1e-2, max_rounds=3, max_steps=3, forget_batch_size=6, temperature=2.0)
 right = scrubbed(copy.deepcopy(original.model), class_task, hot, lab.seed)
 student = copy.deepcopy(original.model)
 wrong = scrubbed(student, class_task, hot, lab.seed, teacher=student)  # the teacher is the student
@@ -242,7 +242,8 @@ for kind in ("class", "samples"):
     )
 
 # %% [markdown]
-# The saw's teeth are the two kinds of pass: the max steps throw the forgotten images out, the min steps let some of them in again.
+# Where a curve is a saw, its teeth are the two kinds of pass: the max steps throw the forgotten images out, the min steps let some of
+# them in again. For samples they let almost all of them in.
 
 # %% [markdown]
 # ## Under the rules
