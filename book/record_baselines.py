@@ -30,6 +30,8 @@ from cu_helpers.tuning import GRIDS, best, record_search, search, search_path, t
 from cu_helpers.unlearning import METHODS, Stopping
 
 SEARCH_SEED = 100
+# Fig. 2's other methods, and after how many batches each is looked at; chapter 05 has the first ones.
+CURVES = {"boundary_shrink": 4, "boundary_expansion": 4, "scrub": 15, "unsir": 15}
 FEW = 50  # samples that LCODEC forgets on natural images; it takes hours for the paper's 500
 
 
@@ -80,15 +82,28 @@ def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], see
             endless = {"max_rounds": 1000} if hasattr(settings, "max_rounds") else {}
             limited = replace(settings, stopping=Stopping(rule="none", seconds=budget), **endless)
             run(profile, original, full, method, "equal seconds", limited, seed)
+    if kind == "class" and profile.dataset != "digits":  # digits are drawn live in the chapters
+        for method, _, settings in planned:
+            if method in CURVES:
+                once = {"max_rounds": 1} if hasattr(settings, "max_rounds") else {}
+                watched = replace(settings, stopping=Stopping(rule="none", check_every=CURVES[method]), **once)
+                run(profile, original, full, method, "curve", watched, seed, ("forget", "retain_test"))
 
 
 def run(
-    profile: Profile, original: TrainedModel, task: ForgetTask, method: str, variant: str, settings: Any, seed: int
+    profile: Profile,
+    original: TrainedModel,
+    task: ForgetTask,
+    method: str,
+    variant: str,
+    settings: Any,
+    seed: int,
+    curve: tuple[str, ...] = (),
 ) -> None:
     """Record one run, unless it is recorded already."""
     if record_path(describe(profile, task, method, variant, seed)).exists():
         return
-    measured = record_unlearning(profile, task, original, method, seed, TABLES[task.kind], variant, settings)
+    measured = record_unlearning(profile, task, original, method, seed, TABLES[task.kind], variant, settings, curve)
     say(f"seed {seed}: {method}, {variant}: " + ", ".join(f"{key} {value:.1f}" for key, value in measured.items()))
 
 

@@ -748,7 +748,7 @@ if traced:
             ),
             f"Fig. 2 on CIFAR-10 (recorded, mean of {len(traced['contrastive'])} seeds): accuracy on {words} along one pass. "
             "Compare the full method with the curve without its contrastive term: the difference is what that term adds.",
-            f"Line plot of the accuracy on {words} of CIFAR-10 over the images passed through the model, for four methods.",
+            f"Line plot of the accuracy on {words} of CIFAR-10 over the images passed through the model, one curve a method.",
         )
     lines = ["| moment | method | forgotten (%) | retained test (%) |", "|---|---|---|---|"]
     for share in (0.25, 0.5, 1.0):
