@@ -26,7 +26,7 @@ from cu_helpers.experiments import (
 from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import record_path
 from cu_helpers.training import TrainedModel
-from cu_helpers.tuning import GRIDS, best, record_search, search, search_path, tuned_settings
+from cu_helpers.tuning import GRIDS, SEARCH_MODEL, best, record_search, search, search_path, tuned_settings
 from cu_helpers.unlearning import METHODS, Stopping
 
 SEARCH_SEED = 100
@@ -117,7 +117,8 @@ def main() -> int:
         print(f"record_baselines: {error}", file=sys.stderr)
         return 2
     names = methods(wanted.task)
-    search_all(profile, dataset, wanted.task, names)
+    if profile.model == SEARCH_MODEL:
+        search_all(profile, dataset, wanted.task, names)
     for seed in wanted.seeds:
         run_all(profile, dataset, wanted.task, names, seed)
     return 0

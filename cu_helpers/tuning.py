@@ -35,6 +35,9 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
+SEARCH_MODEL = "resnet18"  # a search for each model would cost more than all reported runs
+
+
 @dataclass(frozen=True)
 class Trial:
     """One setting that was tried.
@@ -106,7 +109,12 @@ def best(trials: list[Trial]) -> Trial:
 
 
 def search_path(profile: Profile, task: ForgetTask, method: str) -> Path:
-    """Where a search is recorded: tuning/<profile>-<dataset>-<model>-<kind>-<method>.json."""
+    """Where a search is recorded: tuning/<profile>-<dataset>-<model>-<kind>-<method>.json.
+
+    Raises ValueError for a model whose settings come from SEARCH_MODEL's search.
+    """
+    if profile.model != SEARCH_MODEL:
+        raise ValueError(f"settings are searched with {SEARCH_MODEL}; {profile.model} takes what was found there")
     name = f"{profile.name}-{task.dataset}-{profile.model}-{task.kind}-{method}.json"
     return results_folder() / "tuning" / name
 
@@ -131,9 +139,12 @@ def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, se
 
 
 def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
-    """The recorded trials of a method; smoke reads laptop's. Raises DataFileError if there are none."""
+    """The recorded trials of a method. Raises DataFileError if there are none.
+
+    Smoke reads laptop's search, and other models than SEARCH_MODEL read that one's.
+    """
     name = "laptop" if profile.name == "smoke" else profile.name
-    path = results_folder() / "tuning" / f"{name}-{profile.dataset}-{profile.model}-{kind}-{method}.json"
+    path = results_folder() / "tuning" / f"{name}-{profile.dataset}-{SEARCH_MODEL}-{kind}-{method}.json"
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

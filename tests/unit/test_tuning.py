@@ -93,6 +93,9 @@ def test_a_recorded_search_gives_the_settings_back(
     assert path == search_path(profile, task, "fisher")
     assert read_search(profile, "class", "fisher") == found
     assert tuned_settings(profile, "class", "fisher") == FisherSettings(alpha=1e-6)
+    assert tuned_settings(get_profile("smoke", model="vit_small"), "class", "fisher") == FisherSettings(alpha=1e-6)
+    with pytest.raises(ValueError, match="settings are searched with resnet18; vit_small takes what was found"):
+        search_path(get_profile("laptop", model="vit_small"), task, "fisher")
     assert tuned_settings(profile, "class", "logit_mask") == METHODS["logit_mask"].settings()
     assert tuned_settings(profile, "class", "retrain") == profile.settings("retrain", "class")
     path.write_text("{}", encoding="utf-8")
