@@ -25,6 +25,9 @@ COLOURS = {
     "scrub": "#9467bd",
     "unsir": "#17becf",
     "logit_mask": "#404040",
+    "neggrad_plus": "#c49c94",
+    "ssd": "#bcbd22",
+    "salun": "#e377c2",
 }
 LABELS = {
     "original": "Original",
@@ -40,6 +43,9 @@ LABELS = {
     "scrub": "SCRUB",
     "unsir": "UNSIR",
     "logit_mask": "Logit mask",
+    "neggrad_plus": "NegGrad+",
+    "ssd": "SSD",
+    "salun": "SalUn",
 }
 # The same three markers in the whole book: what is trained on and kept, forgotten, never seen.
 MARKERS = {"train": "circle", "forget": "x", "test": "diamond-open"}

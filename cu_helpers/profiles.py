@@ -16,8 +16,11 @@ from .unlearning import (
     FisherSettings,
     GradientAscentSettings,
     LcodecSettings,
+    NegGradPlusSettings,
     RetrainSettings,
+    SalunSettings,
     ScrubSettings,
+    SsdSettings,
     Stopping,
     UnsirSettings,
 )
@@ -91,6 +94,9 @@ def _digits(name: str) -> Profile:
         # As many images as contrastive unlearning's thirty rounds pass through the model.
         "finetune": FinetuneSettings(batch_size=64, max_rounds=3 if smoke else 30),
         "unsir": UnsirSettings(noise_size=32, noise_copies=3, batch_size=32),
+        "neggrad_plus": NegGradPlusSettings(batch_size=18, max_rounds=1 if smoke else 5),
+        "ssd": SsdSettings(batch_size=small),
+        "salun": SalunSettings(batch_size=18, max_rounds=1 if smoke else 10),
         "lcodec": LcodecSettings(perturbations=60 if smoke else 200, max_units=8),
     }
     return Profile(
@@ -119,6 +125,7 @@ def _images(name: str, dataset: str) -> Profile:
     if name == "paper":
         return Profile(name, dataset)
     if name == "laptop":
+        shorter = {"neggrad_plus": NegGradPlusSettings(max_rounds=1), "salun": SalunSettings(max_rounds=2)}
         # From a search on CIFAR-10's validation images (thirteen settings for a class, fifteen for
         # samples of another draw, two to four for each baseline).
         return Profile(
@@ -129,6 +136,7 @@ def _images(name: str, dataset: str) -> Profile:
             # Enough steps for near 100 % training accuracy; the decay is what a short schedule needs.
             training=TrainSettings(epochs=15, batch_size=64, weight_decay=5e-4),
             class_settings={
+                **shorter,
                 "contrastive": ContrastiveSettings(lambda_ul=1.0, learning_rate=3e-3, omega=2, max_rounds=3),
                 "finetune": FinetuneSettings(
                     learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
@@ -137,6 +145,7 @@ def _images(name: str, dataset: str) -> Profile:
                 "fisher": FisherSettings(directions=1),  # ten derivatives an image would take half an hour
             },
             sample_settings={
+                **shorter,
                 "contrastive": ContrastiveSettings(
                     lambda_ul=0.5, learning_rate=1e-2, max_rounds=6, stopping=EVERY_BATCH
                 ),

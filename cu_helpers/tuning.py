@@ -31,6 +31,9 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "boundary_expansion": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
     "scrub": {"learning_rate": (5e-4, 2e-3, 1e-2), "alpha": (0.001, 0.5)},
     "unsir": {"impair_learning_rate": (1e-4, 1e-3, 2e-2), "repair_learning_rate": (1e-3, 1e-2)},
+    "neggrad_plus": {"learning_rate": (1e-3, 3e-3, 1e-2), "retain_weight": (0.5, 0.95)},
+    "ssd": {"selection": (2.0, 5.0, 10.0, 20.0, 50.0, 100.0)},
+    "salun": {"learning_rate": (3e-3, 0.013, 0.05), "kept_share": (0.1, 0.5)},
     "lcodec": {"damping": (0.01, 0.1, 1.0)},
 }
 

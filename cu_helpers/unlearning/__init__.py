@@ -17,8 +17,11 @@ from .gradient_ascent import GradientAscentSettings, gradient_ascent
 from .lcodec import LcodecSettings, lcodec
 from .logit_mask import LogitMaskSettings, logit_mask
 from .loop import Observer, UnlearningResult
+from .neggrad_plus import NegGradPlusSettings, neggrad_plus
 from .retrain import RetrainSettings, retrain
+from .salun import SalunSettings, salun
 from .scrub import ScrubSettings, scrub
+from .ssd import SsdSettings, ssd
 from .stopping import Stopping
 from .unsir import UnsirSettings, unsir
 
@@ -33,8 +36,11 @@ __all__ = [
     "LcodecSettings",
     "LogitMaskSettings",
     "Method",
+    "NegGradPlusSettings",
     "RetrainSettings",
+    "SalunSettings",
     "ScrubSettings",
+    "SsdSettings",
     "Stopping",
     "UnlearningResult",
     "UnsirSettings",
@@ -67,6 +73,9 @@ METHODS: dict[str, Method] = {
     ),
     "scrub": Method(scrub, ScrubSettings, BOTH, "Kurmanji et al. 2023, algorithm 1"),
     "unsir": Method(unsir, UnsirSettings, ("class",), "Tarun et al. 2023, algorithm 1"),
+    "neggrad_plus": Method(neggrad_plus, NegGradPlusSettings, BOTH, "Kurmanji et al. 2023, a baseline there"),
+    "ssd": Method(ssd, SsdSettings, BOTH, "Foster et al. 2024"),
+    "salun": Method(salun, SalunSettings, BOTH, "Fan et al. 2024"),
     "logit_mask": Method(
         logit_mask, LogitMaskSettings, ("class",), "a trivial baseline: the class is never the answer"
     ),
