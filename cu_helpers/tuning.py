@@ -25,11 +25,11 @@ from .unlearning import METHODS, unlearn
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "contrastive": {"learning_rate": (1e-3, 3e-3, 1e-2), "lambda_ul": (0.5, 1.0)},
     "finetune": {"learning_rate": (0.01, 0.03, 0.1), "batch_size": (64, 256)},
-    "gradient_ascent": {"learning_rate": (1e-4, 3e-4, 1e-3), "batch_size": (16, 64)},
+    "gradient_ascent": {"learning_rate": (1e-4, 1e-3, 3e-3), "batch_size": (16, 64)},
     "fisher": {"alpha": (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)},
     "boundary_shrink": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
     "boundary_expansion": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
-    "scrub": {"learning_rate": (5e-4, 2e-3, 1e-2), "alpha": (0.001, 0.5)},
+    "scrub": {"learning_rate": (2e-3, 1e-2, 3e-2), "alpha": (0.001, 0.5)},
     "unsir": {"impair_learning_rate": (1e-4, 1e-3, 2e-2), "repair_learning_rate": (1e-3, 1e-2)},
     "neggrad_plus": {"learning_rate": (1e-3, 3e-3, 1e-2), "retain_weight": (0.5, 0.95)},
     "ssd": {"selection": (2.0, 5.0, 10.0, 20.0, 50.0, 100.0)},
@@ -109,6 +109,15 @@ def search(
 def best(trials: list[Trial]) -> Trial:
     """The trial with the highest score; of equal ones the quicker."""
     return max(trials, key=lambda trial: (trial.score, -trial.seconds))
+
+
+def at_edge(method: str, changes: Mapping[str, Any]) -> list[str]:
+    """The knobs whose value is the smallest or largest of three or more that were searched."""
+    edges = []
+    for name, values in GRIDS[method].items():
+        if len(values) >= 3 and changes[name] in (min(values), max(values)):
+            edges.append(name)
+    return edges
 
 
 def search_path(profile: Profile, task: ForgetTask, method: str) -> Path:

@@ -62,6 +62,7 @@ from IPython.display import Markdown, display
 from cu_helpers import arena, comparison, figures, notebook
 from cu_helpers.data import forget_samples
 from cu_helpers.devices import generator
+from cu_helpers.tuning import at_edge, best, searches
 from cu_helpers.unlearning import LcodecSettings, unlearn
 from cu_helpers.unlearning.codec import codec2, codec3, foci
 from cu_helpers.unlearning.lcodec import select
@@ -363,6 +364,16 @@ for name in ("digits", "cifar10"):
 # %%
 for kind in ("class", "samples"):
     arena.show_strip(lab, kind, [method for method, _, _ in comparison.rows_of(kind)])
+
+# %% [markdown]
+# A best trial at the edge of its range says that the range was too narrow: the method might do better outside. Here are those.
+
+# %%
+for kind in ("class", "samples"):
+    for name, trials in searches(lab.profile, kind).items():
+        chosen = best(trials).changes
+        if at_edge(name, chosen):
+            print(f"{kind:8} {figures.LABELS[name]:20} best at {chosen}: {', '.join(at_edge(name, chosen))} at an edge")
 
 # %% [markdown]
 # ## Table 9: every class

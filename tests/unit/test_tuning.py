@@ -15,6 +15,7 @@ from cu_helpers.profiles import get_profile
 from cu_helpers.tuning import (
     GRIDS,
     Trial,
+    at_edge,
     best,
     read_search,
     record_search,
@@ -74,6 +75,12 @@ def test_a_run_that_diverges_is_a_trial_with_score_zero(
 
 def trial(score: float, seconds: float, **changes: float) -> Trial:
     return Trial(changes, {"forget": 1.0}, score, seconds, 1, 1)
+
+
+def test_an_edge_is_named() -> None:
+    assert at_edge("scrub", {"learning_rate": 3e-2, "alpha": 0.001}) == ["learning_rate"], "two values have no inside"
+    assert at_edge("scrub", {"learning_rate": 1e-2, "alpha": 0.001}) == []
+    assert at_edge("fisher", {"alpha": 1e-9}) == ["alpha"]
 
 
 def test_the_best_is_the_nearest_then_the_quickest() -> None:
