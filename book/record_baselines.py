@@ -109,14 +109,16 @@ def run(
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
-    wanted = command_line(__doc__)
+    parser = command_line(__doc__)
+    parser.add_argument("--methods", nargs="+", choices=sorted(GRIDS), help="beside contrastive; default: all")
+    wanted = parser.parse_args()
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
     except (ValueError, DataFileError) as error:
         print(f"record_baselines: {error}", file=sys.stderr)
         return 2
-    names = methods(wanted.task)
+    names = [name for name in methods(wanted.task) if name in ("contrastive", *(wanted.methods or METHODS))]
     if profile.model == SEARCH_MODEL:
         search_all(profile, dataset, wanted.task, names)
     for seed in wanted.seeds:

@@ -75,7 +75,7 @@ def say(*words: object) -> None:
     print(strftime("%H:%M:%S"), *words, flush=True)
 
 
-def command_line(description: str | None) -> argparse.Namespace:
+def command_line(description: str | None) -> argparse.ArgumentParser:
     """What to record: data set, profile, model, task and seeds."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cifar10")
@@ -83,12 +83,12 @@ def command_line(description: str | None) -> argparse.Namespace:
     parser.add_argument("--model", default=None)
     parser.add_argument("--task", required=True, choices=KINDS)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
-    wanted = command_line(__doc__)
+    wanted = command_line(__doc__).parse_args()
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
