@@ -304,7 +304,8 @@ for kind in ("class", "samples"):
 # - One step of ascent is minus one step of descent, and a run of them is not training run backwards.
 # - The gradient grows as the image is lost, so that the pace explodes; a bounded objective does not have this (exercise 08-1).
 # - The figures above show the price on images that should stay, at every moment of a run.
-# - NegGrad+ stands here as an exercise, without a search, so its numbers prove nothing about it.
+# - NegGrad+ stands here as an exercise with settings that nobody searched. The package has it too, and chapter 13 puts it into the
+#   table under the same rules as the others.
 # - The paper gives no settings for its gradient ascent beyond "a smaller batch" and "more than 40 iterations".
 #
 # ## References

@@ -303,6 +303,28 @@ arena.show_geometry(lab, "samples", {"lcodec": results})
 # use at most 50 samples, fewer copies and a limit on the units, and say so.
 
 # %% [markdown]
+# ## Three that the paper does not compare with
+#
+# A reader of today will ask for these. They are in the package under the same interface and the same rules.
+#
+# - **NegGrad+** goes down $a\,\mathcal{L}_{CE}(X^r) - (1 - a)\,\mathcal{L}_{CE}(X^u)$: gradient ascent with a hand that holds the rest
+#   (a baseline of Kurmanji et al. 2023).
+# - **SSD**, selective synaptic dampening, takes no step. It measures each weight's importance, the mean squared gradient, for the
+#   forgotten images, $I_u$, and for all, $I$. Where $I_u > \alpha I$ the weight is multiplied by $\min(1, \lambda I / I_u)$ (Foster et al.
+#   2024).
+# - **SalUn** relearns the forgotten images with random labels and the retained ones with theirs, but only the half of the weights with the
+#   largest gradient on the forgotten images may move (Fan et al. 2024).
+
+# %%
+from cu_helpers.unlearning import SsdSettings
+from cu_helpers.unlearning.ssd import dampened
+
+weight, everything = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([1.0, 1.0, 1.0])
+important = torch.tensor([9.0, 20.0, 40.0])
+print("SSD, alpha 10, lambda 1:", dampened(weight, important, everything, SsdSettings()).tolist())
+assert torch.allclose(dampened(weight, important, everything, SsdSettings()), torch.tensor([1.0, 2 / 20, -3 / 40]))
+
+# %% [markdown]
 # ## All methods, one table
 #
 # Every method with the settings that its search found best, at its own stop, three seeds, gaps paired with the Retrain of each seed. Below
@@ -337,7 +359,7 @@ for kind in ("class", "samples"):
 # ## At equal seconds
 #
 # The same methods, each cut off after the seconds that contrastive unlearning took for the same seed (stop checks not counted). A method
-# that needs a whole pass, such as SCRUB's repair, is caught in the middle. Fisher and LCODEC take no steps that could be cut.
+# that needs a whole pass, such as SCRUB's repair, is caught in the middle. Fisher, LCODEC and SSD take no steps that could be cut.
 
 # %%
 for name in ("digits", "cifar10"):
@@ -348,7 +370,7 @@ for name in ("digits", "cifar10"):
             *[
                 (method, "equal seconds", figures.LABELS[method])
                 for method, _, _ in comparison.rows_of(kind)[2:]
-                if method not in ("fisher", "lcodec", "logit_mask", "contrastive")
+                if method not in ("fisher", "lcodec", "ssd", "logit_mask", "contrastive")
             ],
         ]
         rows = list(dict.fromkeys(rows))
@@ -400,4 +422,8 @@ display(Markdown(comparison.class_table()))
 # - Sekhari, Acharya, Kamath, Suresh, *Remember What You Want to Forget*, NeurIPS 2021. [arXiv:2103.03279](https://arxiv.org/abs/2103.03279)
 # - Azadkia, Chatterjee, *A simple measure of conditional dependence*, Annals of Statistics 49 (6), 2021.
 #   [arXiv:1910.12327](https://arxiv.org/abs/1910.12327)
+# - Foster, Schoepf, Brintrup, *Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening*, AAAI 2024.
+#   [arXiv:2308.07707](https://arxiv.org/abs/2308.07707)
+# - Fan, Liu, Zhang, Wong, Wei, Liu, *SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency in Both Image
+#   Classification and Generation*, ICLR 2024. [arXiv:2310.12508](https://arxiv.org/abs/2310.12508)
 # - Contrastive Unlearning, 2024, sections 5.2 and 5.3. [arXiv:2401.10458](https://arxiv.org/abs/2401.10458)
