@@ -24,7 +24,7 @@ from cu_helpers.experiments import (
     retrained_model,
 )
 from cu_helpers.profiles import Profile, get_profile
-from cu_helpers.results import record_path
+from cu_helpers.results import commit, record_path
 from cu_helpers.training import TrainedModel
 from cu_helpers.tuning import GRIDS, SEARCH_MODEL, best, record_search, search, search_path, tuned_settings
 from cu_helpers.unlearning import METHODS, Stopping
@@ -109,6 +109,7 @@ def run(
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
+    commit()  # now: the checkout may move on while this runs
     parser = command_line(__doc__)
     parser.add_argument("--methods", nargs="+", choices=sorted(GRIDS), help="beside contrastive; default: all")
     wanted = parser.parse_args()

@@ -23,7 +23,7 @@ from cu_helpers.experiments import (
     record_unlearning,
 )
 from cu_helpers.profiles import PROFILES, Profile, get_profile
-from cu_helpers.results import record_path
+from cu_helpers.results import commit, record_path
 from cu_helpers.unlearning import METHODS, Stopping
 
 # The table of the paper that each run belongs to.
@@ -88,6 +88,7 @@ def command_line(description: str | None) -> argparse.ArgumentParser:
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
+    commit()  # now: the checkout may move on while this runs
     wanted = command_line(__doc__).parse_args()
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)

@@ -7,6 +7,7 @@ import resource
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def results_folder() -> Path:
     return book / "results" if book.is_dir() else Path("results")
 
 
+@cache
 def commit() -> str:
-    """The checkout's git commit, with "+" if tracked files of the package have changed; else "unknown"."""
+    """The checkout's git commit when this was first asked, with "+" if tracked files of the package have changed; else "unknown"."""
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:

@@ -1,7 +1,7 @@
 """A fair fight: every method gets the same number of trials, on validation images alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
@@ -111,11 +111,12 @@ def best(trials: list[Trial]) -> Trial:
     return max(trials, key=lambda trial: (trial.score, -trial.seconds))
 
 
-def at_edge(method: str, changes: Mapping[str, Any]) -> list[str]:
-    """The knobs whose value is the smallest or largest of three or more that were searched."""
+def at_edge(trials: Sequence[Trial]) -> list[str]:
+    """The knobs whose best value is the smallest or largest of three or more that were tried."""
     edges = []
-    for name, values in GRIDS[method].items():
-        if len(values) >= 3 and changes[name] in (min(values), max(values)):
+    for name, value in best(list(trials)).changes.items():
+        tried = {trial.changes[name] for trial in trials}
+        if len(tried) >= 3 and value in (min(tried), max(tried)):
             edges.append(name)
     return edges
 

@@ -185,7 +185,8 @@ print(f"unseen images    {gradient_norm(original.model, sample_task.validation.f
 #
 # 1. **Equal trials.** Every method, contrastive unlearning included, gets the same number of trials from a grid that is printed
 #    below. LCODEC, which can take hours, gets fewer, and the table says so. The ranges of SCRUB and gradient ascent were moved
-#    up once, on CIFAR-10's validation images, because their best trial lay at the upper edge; the number of trials stayed.
+#    up after a first search, whose best trial lay at the upper edge. Where a record still holds the first range, chapter 13 says that
+#    its best trial lies at an edge.
 # 2. **Validation only.** A trial is scored on the forget set and on validation images, never on test images. The search uses a
 #    seed of its own: another original model, and other forgotten samples, than any table reports.
 # 3. **Nearness to Retrain.** The score is the tug of war of Zhao et al. (2024): the product of $1 - |\text{gap}|$ over

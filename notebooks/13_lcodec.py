@@ -393,9 +393,9 @@ for kind in ("class", "samples"):
 # %%
 for kind in ("class", "samples"):
     for name, trials in searches(lab.profile, kind).items():
-        chosen = best(trials).changes
-        if at_edge(name, chosen):
-            print(f"{kind:8} {figures.LABELS[name]:20} best at {chosen}: {', '.join(at_edge(name, chosen))} at an edge")
+        if at_edge(trials):
+            edges = ", ".join(at_edge(trials))
+            print(f"{kind:8} {figures.LABELS[name]:20} best at {best(trials).changes}: {edges} at an edge")
 
 # %% [markdown]
 # ## Table 9: every class

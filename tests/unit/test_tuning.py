@@ -78,9 +78,13 @@ def trial(score: float, seconds: float, **changes: float) -> Trial:
 
 
 def test_an_edge_is_named() -> None:
-    assert at_edge("scrub", {"learning_rate": 3e-2, "alpha": 0.001}) == ["learning_rate"], "two values have no inside"
-    assert at_edge("scrub", {"learning_rate": 1e-2, "alpha": 0.001}) == []
-    assert at_edge("fisher", {"alpha": 1e-9}) == ["alpha"]
+    def tried(*scores: float) -> list[Trial]:
+        return [trial(score, 1, rate=rate, alpha=alpha) for (rate, alpha), score in zip(grid, scores, strict=True)]
+
+    grid = [(rate, alpha) for rate in (1e-3, 1e-2, 1e-1) for alpha in (0.1, 0.5)]
+    assert at_edge(tried(0.1, 0.2, 0.3, 0.3, 0.4, 0.9)) == ["rate"], "two values have no inside"
+    assert at_edge(tried(0.9, 0.2, 0.3, 0.3, 0.4, 0.1)) == ["rate"]
+    assert at_edge(tried(0.1, 0.2, 0.9, 0.3, 0.4, 0.1)) == []
 
 
 def test_the_best_is_the_nearest_then_the_quickest() -> None:
