@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from .figures import COLOURS, LABELS, style
 from .metrics import Interval, mean_interval
 from .paper import LOST, TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_9, PaperTable
+from .profiles import get_profile
 from .results import read_runs
 from .tuning import Trial
 from .unlearning import METHODS
@@ -38,7 +39,7 @@ def rows_of(kind: str) -> list[Row]:
     """Every row of a kind's comparison: Retrain, all methods at their own stop, the trivial baselines."""
     names = [name for name in METHODS if kind in METHODS[name].tasks and name not in ("retrain", "logit_mask")]
     rows: list[Row] = [("retrain", None, LABELS["retrain"])]
-    rows += [(name, "tuned", LABELS[name] + (" (50 samples)" if name == "lcodec" else "")) for name in names]
+    rows += [(name, "tuned", LABELS[name]) for name in names]
     rows += [
         ("contrastive", "tuned, no contrast", "Contrastive, λ_UL = 0"),
         ("finetune", "equal seconds", SAME_SECONDS),
@@ -54,21 +55,28 @@ SAME_SECONDS = "Finetune, as long as contrastive"
 def paired_runs(
     dataset: str, kind: str, method: str, variant: str | None, model: str = "resnet18", profile: str = "laptop"
 ) -> list[Pair]:
-    """(run, Retrain's run of the same seed) for each recorded seed of a method.
+    """(run, Retrain's run of the same task and seed) for each recorded seed of a method.
 
-    LCODEC's few samples are among the many that Retrain of the same seed never saw.
+    A run that has retrain_metrics of its own, such as LCODEC's of a few samples, is paired with
+    those instead.
     """
+    sizes = get_profile(profile, dataset)
+    task = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
     runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant)
     references = {
-        (run["task"].startswith("class"), run["seed"]): run
-        for run in read_runs(profile, dataset=dataset, model=model, method="retrain", variant=None)
+        run["seed"]: run
+        for run in read_runs(profile, dataset=dataset, model=model, method="retrain", variant=None, task=task)
     }
-    wanted = kind == "class"
-    return [
-        (run, references[wanted, run["seed"]])
-        for run in runs
-        if run["task"].startswith("class") == wanted and (wanted, run["seed"]) in references
-    ]
+    pairs = []
+    for run in runs:
+        if run["seed"] not in references:
+            continue
+        reference = references[run["seed"]]
+        if run["task"] == task:
+            pairs.append((run, reference))
+        elif "retrain_metrics" in run and run["task"].startswith(kind):
+            pairs.append((run, reference | {"metrics": run["retrain_metrics"]}))
+    return pairs
 
 
 def interval(values: Iterable[float | None]) -> Interval | None:
@@ -103,7 +111,8 @@ def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "r
         pairs = paired_runs(dataset, kind, method, variant, model)
         if not pairs:
             continue
-        cells = [label, str(len(pairs))]
+        few = {run["task"] for run, _ in pairs} - {reference["task"] for _, reference in pairs}
+        cells = [label + "".join(f" ({task})" for task in sorted(few)), str(len(pairs))]
         cells += [_cell(interval(run["metrics"].get(key) for run, _ in pairs)) for key in keys]
         for key in ("forget", keys[-1]):
             gap = interval(run["metrics"][key] - reference["metrics"][key] for run, reference in pairs)

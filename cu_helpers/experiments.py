@@ -125,12 +125,15 @@ def record_unlearning(
     variant: str | None = None,
     settings: Any = None,
     curve: Sequence[str] = (),
+    reference: EmbeddingClassifier | None = None,
 ) -> dict[str, float]:
     """Unlearn, measure and record one run; return the metrics.
 
     settings: None means the profile's. variant: names a run whose settings are not the profile's.
     curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
-    The record also has retrain_step_seconds, measured just before the run.
+    reference: a retrained model whose metrics on this task the record holds as retrain_metrics,
+    where the retrained model's own record is of another task. The record also has
+    retrain_step_seconds, measured just before the run.
     """
     rows: list[dict[str, float]] = []
 
@@ -142,6 +145,7 @@ def record_unlearning(
     settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
     result = unlearn(method, original.model, task, settings, seed, look if curve else None)
     measured = evaluate(result.model, task)
+    extra = {} if reference is None else {"retrain_metrics": evaluate(reference, task)}
     record(
         task.forget.device,
         table=table,
@@ -163,5 +167,6 @@ def record_unlearning(
         history=result.history,
         retrain_step_seconds=step_seconds,
         curve=rows,
+        **extra,
     )
     return measured

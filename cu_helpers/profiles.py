@@ -87,9 +87,15 @@ def _digits(name: str) -> Profile:
     baselines: dict[str, Any] = {
         "boundary_shrink": BoundaryShrinkSettings(batch_size=small, **limit),
         "boundary_expansion": BoundaryExpansionSettings(batch_size=small, **limit),
-        # The authors' small-scale schedule.
+        # The lengths, weights and temperature of the authors' small-scale notebook; SGD in place of its Adam.
         "scrub": ScrubSettings(
-            forget_batch_size=small, retain_batch_size=32, max_rounds=3 if smoke else 10, max_steps=3, temperature=2.0
+            forget_batch_size=small,
+            retain_batch_size=32,
+            max_rounds=3 if smoke else 10,
+            max_steps=3,
+            temperature=2.0,
+            gamma=1.0,
+            decay_epochs=(5, 8, 9),
         ),
         # As many images as contrastive unlearning's thirty rounds pass through the model.
         "finetune": FinetuneSettings(batch_size=64, max_rounds=3 if smoke else 30),

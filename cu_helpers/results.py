@@ -52,7 +52,10 @@ def results_folder() -> Path:
 
 @cache
 def commit() -> str:
-    """The checkout's git commit when this was first asked, with "+" if tracked files of the package have changed; else "unknown"."""
+    """The checkout's git commit when this was first asked, or "unknown".
+
+    A "+" follows if tracked files of the package have changed.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:

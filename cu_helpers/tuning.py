@@ -122,14 +122,17 @@ def at_edge(trials: Sequence[Trial]) -> list[str]:
 
 
 def search_path(profile: Profile, task: ForgetTask, method: str) -> Path:
-    """Where a search is recorded: tuning/<profile>-<dataset>-<model>-<kind>-<method>.json.
+    """Where a search is recorded: tuning/<profile>/<dataset>-<model>-<kind>-<method>.json.
 
     Raises ValueError for a model whose settings come from SEARCH_MODEL's search.
     """
     if profile.model != SEARCH_MODEL:
         raise ValueError(f"settings are searched with {SEARCH_MODEL}; {profile.model} takes what was found there")
-    name = f"{profile.name}-{task.dataset}-{profile.model}-{task.kind}-{method}.json"
-    return results_folder() / "tuning" / name
+    return _search_file(profile.name, task.dataset, task.kind, method)
+
+
+def _search_file(profile: str, dataset: str, kind: str, method: str) -> Path:
+    return results_folder() / "tuning" / profile / f"{dataset}-{SEARCH_MODEL}-{kind}-{method}.json"
 
 
 def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, seed: int, trials: list[Trial]) -> Path:
@@ -157,7 +160,7 @@ def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
     Smoke reads laptop's search, and other models than SEARCH_MODEL read that one's.
     """
     name = "laptop" if profile.name == "smoke" else profile.name
-    path = results_folder() / "tuning" / f"{name}-{profile.dataset}-{SEARCH_MODEL}-{kind}-{method}.json"
+    path = _search_file(name, profile.dataset, kind, method)
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -129,7 +129,7 @@ print("up is minus down, weight by weight")
 # %% [markdown]
 # ## Why the pace explodes
 #
-# Does ascent *undo* training? No. Training was thousands of steps, each from other weights. Undoing them would need those
+# Does ascent *undo* training? No. Training was many steps, each from other weights. Undoing them would need those
 # weights. Ascent starts where training ended, in a place where the gradient of a fitted image is small.
 #
 # For the logits $\ell$ of one image with label $y$ and probabilities $p$, the gradient of the cross-entropy is $p - e_y$. Its
@@ -231,8 +231,9 @@ for kind in ("class", "samples"):
         )
 
 # %% [markdown]
-# There is a moment at which the forgotten images are where Retrain has them. Before it nothing has happened; a few steps later
-# much more has. The stop rule has to hit that moment, and what was lost on the way is not repaired.
+# There is a moment at which the forgotten images are where Retrain has them, and a few steps later they are far beyond. The stop rule
+# has to hit that moment, and what was lost on the way is not repaired. Part of the loss has nothing to do with the gradient: BatchNorm's
+# running statistics drift towards the forgotten images that alone pass the model. Chapter 09 measures that part by itself.
 
 # %% [markdown]
 # ## Under the rules
@@ -281,7 +282,7 @@ def neggrad_plus(model, task, a, steps, size, rate, seed):
 
 ### END SOLUTION
 task = tasks["class"]
-for a in (0.05, 0.5, 0.95):
+for a in (0.0, 0.05, 0.5, 0.95):
     got = evaluate(neggrad_plus(original.model, task, a, 20, 12, 3e-3, lab.seed), task)
     print(f"a = {a:.2f}: forgotten {got['forget']:5.1f} %, retained test {got['retain_test']:5.1f} %")
     assert 0 <= got["forget"] <= 100

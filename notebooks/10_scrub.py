@@ -72,13 +72,13 @@ lab = notebook.setup(profile, dataset, model, seed)
 # %% [markdown]
 # ## Two models, one disobedient
 #
-# The original model is the *teacher* $T$ and stays as it is. The *student* $S$ starts as its copy. On retained images the student
+# The original model is the *teacher* $\mathcal{T}$ and stays as it is. The *student* $\mathcal{S}$ starts as its copy. On retained images the student
 # should agree with the teacher, and with the labels. On forgotten images it should disagree, as much as it can:
 #
 # $$
-# \min_S\ \underbrace{\alpha\, \mathbb{E}_{x \sim \mathcal{D}^r} \text{KL}\big(T(x) \,\|\, S(x)\big)
-# + \gamma\, \mathbb{E}_{\mathcal{D}^r}\, \mathcal{L}_{CE}\big(S(x), y\big)}_{\text{min step}}
-# \;-\; \underbrace{\mathbb{E}_{x \sim \mathcal{D}^u} \text{KL}\big(T(x) \,\|\, S(x)\big)}_{\text{max step}} .
+# \min_{\mathcal{S}}\ \underbrace{\alpha\, \mathbb{E}_{x \sim \mathcal{D}^r} \text{KL}\big(\mathcal{T}(x) \,\|\, \mathcal{S}(x)\big)
+# + \gamma\, \mathbb{E}_{\mathcal{D}^r}\, \mathcal{L}_{CE}\big(\mathcal{S}(x), y\big)}_{\text{min step}}
+# \;-\; \underbrace{\mathbb{E}_{x \sim \mathcal{D}^u} \text{KL}\big(\mathcal{T}(x) \,\|\, \mathcal{S}(x)\big)}_{\text{max step}} .
 # $$
 #
 # The three terms pull against each other, and the authors do not descend them at once. In an epoch a pass of *max steps* over the
@@ -189,7 +189,7 @@ assert furthest(shown, packaged) < 1e-4
 # ## The fault that looks like a result
 #
 # One public code base makes the teacher with a shallow copy. Teacher and student are then **the same weights**. Every divergence is
-# almost zero, the max steps do nothing, and what is left is finetuning with a second name. Nothing crashes. Let us make that mistake.
+# almost zero, the max steps push nothing, and what is left is finetuning with a second name. Nothing crashes. Let us make that mistake.
 
 # %%
 hot = replace(plain, learning_rate=1e-2, max_rounds=3, max_steps=3, forget_batch_size=6, temperature=2.0)
@@ -261,7 +261,7 @@ for kind in ("class", "samples"):
 
 # %% [markdown] tags=["exercise:10-2"]
 # **Exercise 10-2 · Max steps, min steps.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# The paper's SCRUB leaves a third of the forgotten class's training images right, and few of its test images. Find out what the
+# On ResNet-18 the paper's SCRUB leaves a third of the forgotten class's training images right, and few of its test images. Find out what the
 # number of max passes does: write `by_max_steps(count)` that runs SCRUB on the class with `count` max passes out of five epochs and
 # returns the accuracies on the forgotten and on the retained test images.
 #
@@ -304,8 +304,9 @@ for kind in ("class", "samples"):
 # - SCRUB's divergence is torch's own, times $T^2$, and the teacher must not move: with shared weights the method does nothing.
 # - Rewinding hands out an earlier checkpoint by a rule that looks at validation images only.
 # - The defaults are those of the authors' large-scale notebook, whose loaders had other batch sizes than its variables say; the
-#   notebook's gradient clipping is set and never used, and so is not here.
-# - Other schedules of the authors (Adam, ten epochs) were not searched.
+#   notebook's gradient clipping is set and never used, and so is not here. The digits take the lengths, weights and temperature of their
+#   small-scale notebook.
+# - That notebook's Adam was not tried.
 #
 # ## References
 #

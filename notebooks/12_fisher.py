@@ -15,7 +15,7 @@
 # %% [markdown]
 # # 12 · Fisher forgetting
 #
-# Add noise to the weights, but only where the retained images do not mind (Golatkar et al. 2020). This chapter also asks whether
+# Add noise to the weights, where the retained images do not mind (Golatkar et al. 2020). This chapter also asks whether
 # the method is as "hardly parallelizable" as the paper says.
 
 # %% [markdown]
@@ -107,7 +107,7 @@ task, sample_task = lab.class_task(), lab.sample_task()
 few = task.retain.first(6)
 definition = looped(original.model, few)
 print(f"packaged against the loop: {worst(fisher_diagonal(original.model, few), definition):.1e}")
-assert worst(fisher_diagonal(original.model, few), definition) < 0.05
+assert worst(fisher_diagonal(original.model, few), definition) < 5e-3
 
 # %% [markdown]
 # For the head, a linear layer under a softmax, the sum has a closed form: $F(w_{ck}) = \frac1n \sum_x p_c (1 - p_c)\, a_k^2$ with the
@@ -226,7 +226,7 @@ figures.show(
 # The package computes per-sample gradients with `torch.func`: `vmap` turns "the gradient for this image along this direction" into
 # one call for many. The labels enter as directions: row $y$ of $\sqrt{p_y}\,(e_y - p)$ is all that the softmax contributes.
 #
-# A second idea costs nothing. Mix the $C$ rows with random signs $r_y = \pm 1$. Products of different rows vanish on average, so
+# A second idea does less. Mix the $C$ rows with random signs $r_y = \pm 1$. Products of different rows vanish on average, so
 #
 # $$
 # \mathbb{E}_r \Big( \sum_y r_y\, \partial_k \big\langle \text{row}_y, \ell \big\rangle \Big)^2
@@ -257,13 +257,12 @@ for name in contenders:
     quick = min(seconds[name])
     print(f"{name:24} {1e3 * quick / count:7.1f} ms an image, {slow / quick:5.1f} times the loop's speed")
 exact = found["loop, batch size 1"]
-assert worst(found["vectorised, all labels"], exact) < 0.05
+assert worst(found["vectorised, all labels"], exact) < 5e-3
 
 # %% [markdown]
 # The exact sum does the same arithmetic however it is arranged: ten backward passes an image. On a CPU with two cores the loop already
-# keeps them rather busy, so arranging it better gains what the printed ratio says and no more. A GPU, which a single small image
-# leaves idle, has much more to gain. The mixture does a tenth of the arithmetic, and gains on any machine. What does it cost in
-# accuracy?
+# keeps them busy, so on this machine vectorising alone gains what the printed ratio says, which is about nothing. The mixture gains by
+# doing a tenth of the arithmetic. What does it cost in accuracy?
 
 # %%
 more = task.retain
@@ -282,10 +281,27 @@ print(
 )
 
 # %% [markdown]
-# The standard deviation of the noise goes with $F^{-1/2}$, so a relative error in $F$ is halved there. Over the thousands of images of
-# CIFAR-10 the error is smaller still. The recorded runs on CIFAR-10 use one mixture; those on digits are exact.
+# What matters in the end is the noise. How much of it does the information decide? The recipe clamps each variance, and a weight whose
+# information is below a thousandth gets the largest one.
+
+# %%
+variances = {}
+for name, information in (("all labels", whole), ("one mixture", fisher_diagonal(original.model, more, directions=1))):
+    pairs = [(n, w.detach(), information[n]) for n, w in original.model.named_parameters()]
+    variances[name] = torch.cat([noise_distribution(n, w, f, FisherSettings(), None)[1].flatten() for n, w, f in pairs])
+clamped = sum((1 / (f + 1e-8) > 1e3).sum().item() for f in whole.values()) / len(variances["all labels"])
+apart = (variances["one mixture"] / variances["all labels"] - 1).abs().mean().item()
+print(
+    f"{100 * clamped:.0f} % of the weights are at the clamp: for them the noise is the same, whatever the images mind"
+)
+print(f"mean relative difference of the variance, one mixture against all labels: {apart:.4f}")
+
+# %% [markdown]
+# So for this model the noise is nearly the same everywhere, and the information that took so long decides the rest. One mixture gives
+# almost the same variances. The recorded runs on CIFAR-10 use one mixture; those on digits are exact.
 #
-# So "hardly parallelizable" holds for the code that was timed, not for the mathematics.
+# Is it "hardly parallelizable"? The sum is over independent terms, and a machine with idle units could compute many at once. On two cores
+# there are none to spare. The paper's own code is not public, and no GPU was measured here.
 
 # %% [markdown] tags=["exercise:12-2"]
 # **Exercise 12-2 · How the error falls.** Difficulty 3 of 5, importance 3 of 5, 15 minutes.
@@ -381,8 +397,9 @@ for kind in ("class", "samples"):
 # - The packaged diagonal is the definition's, all labels and per image; batch gradients give another number.
 # - For a class the recipe's zeroed row does the forgetting; noise of almost nothing scores the same as the logit mask.
 # - For samples, noise that looks at no forgotten image lowers forgotten, retained and test accuracy together.
-# - The cost: the printed ratios, for this machine and model. The exact sum gains little on two cores; mixtures gain what they save in
-#   arithmetic. The GPU was not measured here.
+# - The cost: the printed ratios, for this machine and model. The exact sum gains about nothing on two cores; mixtures gain what they
+#   save in arithmetic. No GPU was measured.
+# - Most of the noise is at the recipe's clamp, so the information decides little of it for this model.
 # - The derived exponent $-1/4$ was not tried; the authors' code does not use it either.
 #
 # ## References

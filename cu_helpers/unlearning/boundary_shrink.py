@@ -1,4 +1,4 @@
-"""Boundary Shrink: teach the forgotten class its nearest neighbours' labels (Chen et al. 2023)."""
+"""Boundary Shrink: teach forgotten images the labels of their nearest wrong classes (Chen et al. 2023)."""
 
 import copy
 from dataclasses import dataclass, field

@@ -38,7 +38,9 @@ class LcodecSettings:
     add_noise: bool = True  # released code; False leaves the certificate's noise out
     secant_rate: float = 1e-3  # released code: the step over which curvature is measured
     hessian: str = "secant"  # released code: rank one; "exact" is for small models alone
-    max_drop: float = 5.0  # released code: a step that costs more validation accuracy, in points, is undone
+    max_drop: float = (
+        5.0  # released code: undo a step that leaves validation accuracy so far, in points, below the start
+    )
     stopping: Stopping = field(default_factory=lambda: Stopping(rule="none"))  # released code: every sample, once
 
     def __post_init__(self) -> None:

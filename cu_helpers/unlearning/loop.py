@@ -25,7 +25,8 @@ class UnlearningResult:
     steps, samples_seen, seconds, loss (mean since the row before) and, if there is a stop rule,
     forget_accuracy and reference_accuracy (percent; what the rule compared).
     seconds: wall clock with the stop checks, of which check_seconds. steps: optimiser steps.
-    samples_seen: images forwarded in training mode, repeats counted. forget_share: share of the
+    samples_seen: images forwarded to learn or measure what the
+    method needs, repeats counted, without stop checks and frozen copies. forget_share: share of the
     forget set visited at least once. stopped_by: "rule", "rounds" (the limit was reached),
     "seconds" (another), "rewind" (an earlier checkpoint was handed out) or "finished" (there is no
     stop rule).

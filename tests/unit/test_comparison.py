@@ -51,7 +51,8 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             seconds=20.0,
             retrain_step_seconds=0.1,
         )
-    # A run whose seed has no Retrain must not slip into a paired table.
+    # Neither another class nor a run whose seed has no Retrain may slip into a paired table.
+    write(tmp_path, method="scrub", variant="tuned", task="class3", seed=0, metrics={"forget": 99.0}, seconds=1.0)
     write(tmp_path, method="scrub", variant="tuned", seed=9, metrics={"forget": 99.0}, seconds=1.0)
     return tmp_path
 
@@ -81,6 +82,18 @@ def test_the_cost_table_divides_by_the_speed_of_the_day(records: Path) -> None:
     assert found[5] == "rounds 2"
     assert found[6] == "150.4"
     assert cells(table, "Retrain")[6] == "1566.36"
+
+
+def test_few_samples_are_paired_with_retrain_on_the_same_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_RESULTS", str(tmp_path))
+    of_all, of_few = {"forget": 75.0, "test": 75.0}, {"forget": 80.0, "test": 75.0}
+    write(tmp_path, method="retrain", task="samples500", seed=0, metrics=of_all, seconds=400.0)
+    common = {"method": "lcodec", "variant": "tuned", "seed": 0, "metrics": {"forget": 98.0, "test": 74.0}}
+    write(tmp_path, **common, task="samples50", seconds=9.0, retrain_metrics=of_few)
+    found = cells(comparison.accuracy_table("cifar10", "samples", comparison.rows_of("samples")), "LCODEC (samples50)")
+    assert found[4] == "18.0 (one run)", "98 - 80: not the 500 samples' 75"
+    write(tmp_path, **common, task="samples50", seconds=9.0)
+    assert comparison.paired_runs("cifar10", "samples", "lcodec", "tuned") == [], "without its own reference, no pair"
 
 
 def test_lost_cells_are_called_lost_and_others_are_not_invented() -> None:

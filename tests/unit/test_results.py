@@ -81,7 +81,7 @@ def test_a_damaged_record_is_named(folder: Path, text: str, message: str) -> Non
 
 def committed() -> list[dict[str, Any]]:
     return [
-        {**json.loads(path.read_text(encoding="utf-8")), "path": path.name} for path in sorted(BOOK.rglob("*.json"))
+        {**json.loads(path.read_text(encoding="utf-8")), "path": path.name} for path in sorted(BOOK.glob("*/*.json"))
     ]
 
 
