@@ -258,10 +258,17 @@ for name, one in controls.items():
     print(
         f"{name:20} " + ", ".join(f"{key} {drifted[name][key]:.1f}" for key in ("forget", "forget_test", "retain_test"))
     )
-assert drifted["boundary_shrink"] == drifted["boundary_expansion"] == drifted["gradient_ascent"]
+apart = max(
+    abs(drifted[name][key] - drifted["boundary_shrink"][key])
+    for name in controls
+    for key in ("forget_test", "retain_test")
+)
+print(f"largest difference between two of the methods: {apart:.1f} points")
+assert apart < 10
 
 # %% [markdown]
-# The three results are **identical**, and most unseen images of the class are no longer recognised. Nothing was learned. The paper's
+# The three results are **almost the same**: only the order of the batches differs. Yet unseen images of the class are no longer recognised
+# as well as before, and nothing was learned. The paper's
 # Fig. 2 has curves of the two boundary methods that lie exactly on top of each other, which is odd for two different objectives. At the
 # authors' default rate of 0.00001 statistics that drift alike are a possible reason. We cannot know; their code is not public.
 
