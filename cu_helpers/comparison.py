@@ -86,13 +86,23 @@ def interval(values: Iterable[float | None]) -> Interval | None:
 
 
 def times_faster(run: Mapping[str, Any], reference: Mapping[str, Any]) -> float | None:
-    """Retrain's seconds over a run's, both measured in one go; None where that was not done."""
+    """Retrain's seconds over a run's, both measured in one go.
+
+    None where that was not done, or where the run looked at no image and a ratio says nothing.
+    """
     step = run.get("retrain_step_seconds")
-    return float(reference["steps"] * step / run["seconds"]) if step else None
+    return float(reference["steps"] * step / run["seconds"]) if step and run["samples_seen"] else None
 
 
 def _cell(found: Interval | None) -> str:
     return "–" if found is None else str(found)
+
+
+def _count(values: Iterable[float]) -> str:
+    """A mean of whole numbers, with its interval if they differ."""
+    found = mean_interval(list(values))
+    spread = f" ± {found.half:,.0f}" if found.half >= 0.5 else ""
+    return f"{found.mean:,.0f}{spread}"
 
 
 def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18") -> str:
@@ -137,7 +147,7 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
         cells = [label]
         cells.append(_cell(interval(run["seconds"] for run, _ in pairs)))
         cells.append("1" if method == "retrain" else _cell(interval(times_faster(*pair) for pair in pairs)))
-        cells += [_cell(interval(float(run[key]) for run, _ in pairs)) for key in ("steps", "samples_seen")]
+        cells += [_count(float(run[key]) for run, _ in pairs) for key in ("steps", "samples_seen")]
         ends = [run["stopped_by"] for run, _ in pairs]
         cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
         if natural:

@@ -79,9 +79,12 @@ def test_the_cost_table_divides_by_the_speed_of_the_day(records: Path) -> None:
     table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"))
     found = cells(table, "SCRUB")
     assert found[2] == "20.0 ± 0.0", "4,000 steps of 0.1 s over 20 s"
-    assert found[5] == "rounds 2"
+    assert found[3:6] == ["100", "1,000", "rounds 2"]
     assert found[6] == "150.4"
     assert cells(table, "Retrain")[6] == "1566.36"
+    assert comparison._count([100.0, 300.0]) == "200 ± 1,271"
+    idle = {"seconds": 1e-4, "samples_seen": 0, "retrain_step_seconds": 0.1}
+    assert comparison.times_faster(idle, {"steps": 4000}) is None, "a method that looks at nothing has no speed"
 
 
 def test_few_samples_are_paired_with_retrain_on_the_same_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
