@@ -129,9 +129,9 @@ def show_strip(lab: Lab, kind: str, methods: Sequence[str]) -> None:
     task = "a class" if kind == "class" else "samples"
     show(
         strip(recorded),
-        f"Every trial of the searches for forgetting {task}: how near to Retrain it came on validation images. "
-        "Hover for its settings.",
-        "Dot plot, one row a method, of the scores of its trials: "
+        f"Every trial of the searches for forgetting {task}: how near to Retrain it came on validation images (1 is "
+        "Retrain) against the method's main knob. Hover for the other settings.",
+        "Dot plots, one panel a method, of the scores of its trials: "
         + "; ".join(
             f"{LABELS[name]} {min(t.score for t in of):.2f} to {max(t.score for t in of):.2f}"
             for name, of in recorded.items()

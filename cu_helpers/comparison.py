@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from .figures import COLOURS, LABELS, style
 from .metrics import Interval, mean_interval
 from .paper import LOST, TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_9, PaperTable
 from .profiles import get_profile
 from .results import read_runs
-from .tuning import Trial
+from .tuning import GRIDS, Trial
 from .unlearning import METHODS
 
 # What each kind of task reports, and which of it has to stay.
@@ -191,21 +192,41 @@ def paper_sources(kind: str) -> str:
 
 
 def strip(searches: Mapping[str, Sequence[Trial]]) -> go.Figure:
-    """How much each method's score moves over its searched settings: one dot a trial.
+    """How each method's score moves with its main knob: one panel a method, one dot a trial.
 
-    searches: method -> trials. A narrow strip near 1 needs no luck; a wide one does.
+    searches: method -> trials. The main knob is the first of the method's grid, on a logarithmic
+    axis; trials that differ in the second knob share a place. Panels share the height, not the
+    range, which each method has for itself.
     """
-    figure = go.Figure()
-    for method, trials in searches.items():
+    columns = min(2, len(searches))
+    rows = -(-len(searches) // columns)
+    names = [LABELS.get(method, method) for method in searches]
+    figure = make_subplots(rows, columns, subplot_titles=names, vertical_spacing=0.42 / rows, shared_yaxes=True)
+    for position, (method, trials) in enumerate(searches.items()):
+        knob = next(iter(GRIDS[method]))
+        row, column = position // columns + 1, position % columns + 1
         figure.add_scatter(
-            x=[trial.score for trial in trials],
-            y=[LABELS.get(method, method)] * len(trials),
+            x=[trial.changes[knob] for trial in trials],
+            y=[trial.score for trial in trials],
             mode="markers",
-            marker={"size": 11, "opacity": 0.7, "color": COLOURS.get(method)},
-            text=[", ".join(f"{key} {value}" for key, value in trial.changes.items()) or "–" for trial in trials],
-            hovertemplate="%{text}<br>score %{x:.3f}<extra></extra>",
+            marker={"size": 9, "opacity": 0.75, "color": COLOURS.get(method)},
+            text=[", ".join(f"{name} {value}" for name, value in trial.changes.items()) for trial in trials],
+            hovertemplate="%{text}<br>score %{y:.3f}<extra></extra>",
             showlegend=False,
+            row=row,
+            col=column,
         )
-    style(figure, "nearness to Retrain on validation images (1 is Retrain)", None, height=60 + 40 * len(searches))
-    figure.update_yaxes(autorange="reversed")
+        tried = sorted({trial.changes[knob] for trial in trials})
+        figure.update_xaxes(
+            type="log",
+            tickvals=tried,
+            ticktext=[f"{value:g}" for value in tried],
+            title_text=knob.replace("_", " "),
+            title_standoff=4,
+            row=row,
+            col=column,
+        )
+    style(figure, height=90 + 170 * rows)
+    figure.update_yaxes(range=[-0.05, 1.05])
+    figure.update_yaxes(title_text="score", col=1)
     return figure

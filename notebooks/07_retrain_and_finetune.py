@@ -288,8 +288,8 @@ for kind in ("class", "samples"):
 # %% [markdown]
 # ## How much luck does it need?
 #
-# The strip shows every trial of the search, not just the best. The ranges differ from method to method, so widths can be compared
-# only with the ranges in the table above.
+# The strip shows every trial of the search over the method's main knob, not just the best. The ranges differ from method to method: a
+# flat strip over a wide range needs no luck, and a flat strip over a narrow one says little.
 
 # %%
 for kind in ("class", "samples"):

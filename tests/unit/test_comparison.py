@@ -121,12 +121,15 @@ def test_every_method_and_trivial_baseline_has_its_row() -> None:
         assert "Contrastive, λ_UL = 0" in labels
 
 
-def test_the_strip_has_one_dot_a_trial() -> None:
-    trials = [Trial({"alpha": a}, {}, score, 1.0, 1, 1) for a, score in ((1e-9, 0.2), (1e-6, 0.9))]
-    figure = comparison.strip({"fisher": trials})
-    assert list(figure.data[0].x) == [0.2, 0.9]
-    assert list(figure.data[0].y) == ["Fisher", "Fisher"]
+def test_the_strip_has_one_panel_a_method_and_one_dot_a_trial() -> None:
+    fisher = [Trial({"alpha": a}, {}, score, 1.0, 1, 1) for a, score in ((1e-9, 0.2), (1e-6, 0.9))]
+    scrub = [Trial({"alpha": 0.5, "learning_rate": 0.01}, {}, 0.4, 1.0, 1, 1)]
+    figure = comparison.strip({"fisher": fisher, "scrub": scrub})
+    assert [list(trace.x) for trace in figure.data] == [[1e-9, 1e-6], [0.01]], "the main knob, not the second one"
+    assert [list(trace.y) for trace in figure.data] == [[0.2, 0.9], [0.4]]
     assert "alpha 1e-06" in figure.data[0].text[1]
+    assert [note.text for note in figure.layout.annotations] == ["Fisher", "SCRUB"]
+    assert len(comparison.strip({"fisher": fisher}).data) == 1
 
 
 def test_cohesion_is_the_mean_pairwise_cosine() -> None:
