@@ -31,6 +31,7 @@ def short(key: str) -> str:
 
 PAPER: dict[str, tuple[PaperTable, PaperTable]] = {"class": (TABLE_1, TABLE_2), "samples": (TABLE_3, TABLE_5)}
 
+FIGHT = ("tuned", "tuned, no contrast", "equal seconds")  # variants of runs under chapter 07's rules
 NONE_RECORDED = "No such run is recorded in this copy of the book."
 Pair = tuple[dict[str, Any], dict[str, Any]]
 Row = tuple[str, str | None, str]  # method, variant, what the table calls it
