@@ -30,7 +30,7 @@
 #
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
-# | laptop CPU, 2 cores | about a minute, measured |
+# | laptop CPU, 2 cores | about two minutes, an estimate |
 # | GPU | below a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]

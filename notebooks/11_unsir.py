@@ -30,7 +30,7 @@
 #
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
-# | laptop CPU, 2 cores | about a minute, measured |
+# | laptop CPU, 2 cores | below two minutes, measured on one core |
 # | GPU | below a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
