@@ -345,7 +345,7 @@ print(f"{'Retrain':20} {reference.tolist()}")
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, with the released rule for the nearest label.
+# Recorded runs, with the released rule for the nearest label; chapter 07 says what the two profiles are.
 
 # %%
 display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", *names))))
