@@ -192,8 +192,8 @@ for name, images in (
 #
 # 1. **Equal trials.** Every method, contrastive unlearning included, gets the same number of trials from a grid that is printed
 #    below. LCODEC, which can take hours, gets fewer, and the table says so. The ranges of SCRUB and gradient ascent were moved
-#    up after a first search, whose best trial lay at the upper edge. Where a record still holds the first range, chapter 13 says that
-#    its best trial lies at an edge.
+#    up after a first search, whose best trial lay at the upper edge, and Boundary Shrink's rule for the nearest label became a knob.
+#    Where a record still holds the first range, chapter 13 says that its best trial lies at an edge.
 #    What is not searched comes from each method's authors, fitted to the size of the data. Contrastive unlearning's other settings
 #    come from the earlier, larger search of chapter 05, which is an advantage for it.
 # 2. **Validation only.** A trial is scored on the forget set and on validation images, never on test images. The search uses a
