@@ -37,7 +37,7 @@ class ShadowSettings:
     forgotten: int = 18
     width: int = 8  # narrower than the laptop profile's 16: 40 models and 200 runs of methods have to be paid
     training: TrainSettings = field(
-        default_factory=lambda: TrainSettings(epochs=40, batch_size=30, learning_rate=0.1, precision="float32")
+        default_factory=lambda: TrainSettings(epochs=40, batch_size=15, learning_rate=0.1, precision="float32")
     )
     validation: int = 100  # images that stop rules see
     population: int = 100  # test images for RMIA
