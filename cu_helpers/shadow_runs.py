@@ -127,15 +127,14 @@ def _rounded(values: Tensor, digits: int) -> list[float]:
     return [round(value, digits) for value in values.double().tolist()]
 
 
-def record_shadow(
-    profile: str,
+def shadow_run(
     dataset: Dataset,
     shadow: int,
     original: EmbeddingClassifier,
     settings: ShadowSettings,
     methods: Mapping[str, Any],
-) -> Path:
-    """Unlearn with every method from one trained shadow model, write its record and return where.
+) -> dict[str, Any]:
+    """Unlearn with every method from one trained shadow model: everything that its record holds.
 
     methods: name -> settings. dataset and shadow: as `plan` and the design have them.
     """
@@ -143,9 +142,8 @@ def record_shadow(
     seed = settings.seed + shadow
     task = shadow_task(small, trained[shadow], forgets[shadow], seed)
     models, seconds = stages(original, task, settings, methods, seed)
-    described = {
+    return {
         "dataset": dataset.name,
-        "profile": profile,
         "shadow": shadow,
         "settings": plain(settings),
         "method_settings": plain(dict(methods)),
@@ -158,6 +156,18 @@ def record_shadow(
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def record_shadow(
+    profile: str,
+    dataset: Dataset,
+    shadow: int,
+    original: EmbeddingClassifier,
+    settings: ShadowSettings,
+    methods: Mapping[str, Any],
+) -> Path:
+    """Write the record of one shadow model, see `shadow_run`, and return where."""
+    described = {"profile": profile} | shadow_run(dataset, shadow, original, settings, methods)
     path = shadow_path(profile, dataset.name, shadow)
     write_text(path, json.dumps(described, sort_keys=True, allow_nan=False) + "\n")
     return path
