@@ -130,13 +130,16 @@ def share_without_positive(classes: int, count: int) -> float:
     return 100 * (1 - 1 / classes) ** count
 
 
-def spread(values: Sequence[float]) -> float:
-    """The largest value minus the smallest."""
-    return max(values) - min(values)
+def _spread(values: Sequence[float]) -> str:
+    """The largest value minus the smallest, a dash for one value."""
+    return f"{max(values) - min(values):.1f}" if len(values) > 1 else "–"
 
 
 def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -> str:
-    """Table 14 in Markdown: accuracies, gaps to Retrain, spread over seeds; the last row is the paper's."""
+    """Table 14 in Markdown: accuracies, gaps to Retrain, spread over seeds; the last row is the paper's.
+
+    A spread is the largest seed minus the smallest. classes: for `share_without_positive`.
+    """
     if not groups:
         return NONE_RECORDED
     head = ["method", "setting", "learning rate", "test (%)", "forgotten (%)", "gap on test", "gap on forgotten"]
@@ -150,7 +153,7 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         }
         cells = [LABELS[group.method], group.variant, f"{group.learning_rate:.2g}"]
         cells += [str(interval(values)) for values in (*scores.values(), *gaps.values())]
-        cells += [f"{spread(values):.1f}" for values in scores.values()]
+        cells += [_spread(values) for values in scores.values()]
         cells += [f"{sum(group.steps) / len(group.steps):.0f}"]
         cells += [f"{share_without_positive(classes, group.partners):.2g}"]
         cells += [f"{group.stopped_by.count('rule')} of {len(group.stopped_by)}"]
