@@ -42,11 +42,13 @@ class Group:
 
 
 def batch_sizes(count: int) -> tuple[int, ...]:
-    """Four batch sizes for `count` forgotten images: 16, 32, 64 and 128, which Table 6 has.
+    """Batch sizes for `count` forgotten images: 16, 32, 64 and 128, Table 6's size for samples.
 
     A batch holds no more than all of them: of fewer than 128 a ninth, a quarter, a half and all.
     """
-    return (16, 32, 64, 128) if count >= 128 else (count // 9, count // 4, count // 2, count)
+    if count >= 128:
+        return (16, 32, 64, 128)
+    return tuple(sorted({max(1, count // part) for part in (9, 4, 2, 1)}))
 
 
 def base_settings(profile: Profile, method: str) -> Any:
@@ -130,13 +132,16 @@ def share_without_positive(classes: int, count: int) -> float:
     return 100 * (1 - 1 / classes) ** count
 
 
-def spread(values: Sequence[float]) -> float:
-    """The largest value minus the smallest."""
-    return max(values) - min(values)
+def _spread(values: Sequence[float]) -> str:
+    """The largest value minus the smallest, a dash for one value."""
+    return f"{max(values) - min(values):.1f}" if len(values) > 1 else "–"
 
 
 def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -> str:
-    """Table 14 in Markdown: accuracies, gaps to Retrain, spread over seeds; the last row is the paper's."""
+    """Table 14 in Markdown: accuracies, gaps to Retrain, spread over seeds; the last row is the paper's.
+
+    A spread is the largest seed minus the smallest. classes: for `share_without_positive`.
+    """
     if not groups:
         return NONE_RECORDED
     head = ["method", "setting", "learning rate", "test (%)", "forgotten (%)", "gap on test", "gap on forgotten"]
@@ -150,7 +155,7 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         }
         cells = [LABELS[group.method], group.variant, f"{group.learning_rate:.2g}"]
         cells += [str(interval(values)) for values in (*scores.values(), *gaps.values())]
-        cells += [f"{spread(values):.1f}" for values in scores.values()]
+        cells += [_spread(values) for values in scores.values()]
         cells += [f"{sum(group.steps) / len(group.steps):.0f}"]
         cells += [f"{share_without_positive(classes, group.partners):.2g}"]
         cells += [f"{group.stopped_by.count('rule')} of {len(group.stopped_by)}"]
