@@ -42,11 +42,13 @@ class Group:
 
 
 def batch_sizes(count: int) -> tuple[int, ...]:
-    """Four batch sizes for `count` forgotten images: 16, 32, 64 and 128, which Table 6 has.
+    """Batch sizes for `count` forgotten images: 16, 32, 64 and 128, Table 6's size for samples.
 
     A batch holds no more than all of them: of fewer than 128 a ninth, a quarter, a half and all.
     """
-    return (16, 32, 64, 128) if count >= 128 else (count // 9, count // 4, count // 2, count)
+    if count >= 128:
+        return (16, 32, 64, 128)
+    return tuple(sorted({max(1, count // part) for part in (9, 4, 2, 1)}))
 
 
 def base_settings(profile: Profile, method: str) -> Any:
