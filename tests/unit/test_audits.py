@@ -188,8 +188,8 @@ def test_class_audit_of_the_references(class_audits: dict[str, audits.Audit]) ->
     # Retrain never saw the class: its training images are like its test images. The original's are not.
     assert number(retrain, "mmd") < number(retrain, "mmd_limit")
     assert number(original, "mmd") > 2 * number(original, "mmd_limit")
-    assert number(original, "told_apart") > 90
-    assert number(retrain, "mmd_retained") > number(retrain, "mmd_limit_retained")
+    assert number(original, "told_apart") > 75
+    assert number(original, "mmd_retained") > 2 * number(original, "mmd_limit_retained")
     assert number(original, "knn_z") > number(retrain, "knn_z")
     assert number(original, "centroid") > number(retrain, "centroid")
     assert number(original, "relearn_steps") < number(retrain, "relearn_steps")
