@@ -21,7 +21,7 @@ LIMIT, FORGET_LIMIT = 2000, 500  # images of a set; a share of 500 is known to t
 SHOTS = 5  # images behind each centre
 SHOWN_OF_CLASS = 10  # forgotten images from which a class is relearned; as many retained ones keep the rest
 SHOWN_SAMPLES = 100  # forgotten samples that are relearned
-MEASURED = 100  # unseen images that say whether a class is back
+MEASURED = 50  # unseen images that say whether a class is back
 CLASS_TARGET, SAMPLE_TARGET = 0.9, 0.99  # share of the original's accuracy that counts as relearned
 CLASS_RELEARNING = RelearnSettings(steps=60, learning_rate=3e-3)
 SAMPLE_RELEARNING = RelearnSettings(steps=40, learning_rate=1e-3)
