@@ -36,12 +36,12 @@ class Sets:
     unseen: ImageData
 
 
-def draw_sets(task: ForgetTask, seed: int) -> Sets:
-    """At most FORGET_LIMIT forgotten, LIMIT retained and LIMIT unseen images of a task."""
+def draw_sets(task: ForgetTask, seed: int, limit: int = LIMIT) -> Sets:
+    """At most FORGET_LIMIT forgotten, `limit` retained and `limit` unseen images of a task."""
     return Sets(
         draw_from(task.forget, FORGET_LIMIT, seed),
-        draw_from(task.retain, LIMIT, seed),
-        draw_from(task.test, LIMIT, seed),
+        draw_from(task.retain, limit, seed),
+        draw_from(task.test, limit, seed),
     )
 
 
@@ -78,10 +78,11 @@ def audit_all(
     original: EmbeddingClassifier,
     retrained: EmbeddingClassifier,
     seed: int = 0,
+    limit: int = LIMIT,
 ) -> dict[str, Audit]:
     """Look inside each model after it has forgotten `task.forget`, on the device of the task's images.
 
-    At most FORGET_LIMIT forgotten, LIMIT retained and LIMIT test images are looked at, the same for every model of
+    At most FORGET_LIMIT forgotten, `limit` retained and `limit` test images are looked at, the same for every model of
     a seed. Shares, accuracies and AUCs are in percent. "Forgotten" images are training images; "unseen" ones are
     test images: of the forgotten class, or with the class proportions of the forgotten samples. Every audit has
 
@@ -106,7 +107,7 @@ def audit_all(
 
     Raises ValueError for a model whose output is not finite, or sets that are too small (five images for a probe).
     """
-    sets = draw_sets(task, seed)
+    sets = draw_sets(task, seed, limit)
     before, reference = (look(one, sets, task.label) for one in (original, retrained))
     return {name: _audit(model, task, sets, original, before, reference, seed) for name, model in models.items()}
 
