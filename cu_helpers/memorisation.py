@@ -50,9 +50,7 @@ def graded(scores: Tensor, count: int, seed: int = 0) -> dict[str, Tensor]:
     than three times `count` scores.
     """
     if not 1 <= count <= len(scores) // 3:
-        raise ValueError(
-            f"three sets of {count} were asked for from {len(scores)} images; expected at most a third each"
-        )
+        raise ValueError(f"three sets of {count} images were asked for; expected 1 to {len(scores) // 3} in each")
     shuffled = torch.randperm(len(scores), generator=generator(seed, torch.device("cpu"))).to(scores.device)
     order = shuffled[scores[shuffled].argsort(stable=True)]
     middle = (len(scores) - count) // 2
