@@ -91,9 +91,11 @@ def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], see
         planned.append(("contrastive", "tuned, no contrast", replace(planned[0][2], lambda_ul=0.0)))
     for method, variant, settings in planned:
         task = task_of(method, dataset, profile, kind, seed)
-        run(profile, original, task, method, variant, settings, seed, retrained=retrained, shared=shared)
-    if shared == 1 and names:
-        equal_seconds(profile, original, full, planned, seed)
+        # Other architectures are compared by their accuracies alone.
+        audited = profile.model == SEARCH_MODEL
+        run(profile, original, task, method, variant, settings, seed, (), retrained, audited, shared=shared)
+    if shared == 1 and names and profile.model == SEARCH_MODEL:
+        equal_seconds(profile, original, full, planned, seed, retrained)
     if kind == "class" and profile.dataset != "digits":  # digits are drawn live in the chapters
         for method, _, settings in planned:
             if method in CURVES:
@@ -104,7 +106,12 @@ def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], see
 
 
 def equal_seconds(
-    profile: Profile, original: TrainedModel, task: ForgetTask, planned: list[tuple[str, str, Any]], seed: int
+    profile: Profile,
+    original: TrainedModel,
+    task: ForgetTask,
+    planned: list[tuple[str, str, Any]],
+    seed: int,
+    retrained: EmbeddingClassifier,
 ) -> None:
     """Record every method that takes steps, cut to the time that contrastive unlearning took."""
     timed = record_path(describe(profile, task, "contrastive", "timed", seed))
@@ -116,7 +123,7 @@ def equal_seconds(
         if hasattr(settings, "stopping") and method not in ("contrastive", "lcodec"):
             # A run is cut, never drawn out past its own length, except finetuning: "finetune for the same seconds".
             limited = replace(settings, max_rounds=1000) if method == "finetune" else settings
-            run(profile, original, task, method, "equal seconds", limited, seed, budget=budget)
+            run(profile, original, task, method, "equal seconds", limited, seed, (), retrained, budget=budget)
 
 
 def time_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], seed: int) -> None:
@@ -137,6 +144,7 @@ def run(
     seed: int,
     curve: tuple[str, ...] = (),
     retrained: EmbeddingClassifier | None = None,
+    verified: bool = False,
     budget: float | None = None,
     shared: int = 1,
 ) -> None:
@@ -144,7 +152,19 @@ def run(
     if record_path(describe(profile, task, method, variant, seed)).exists():
         return
     measured = record_unlearning(
-        profile, task, original, method, seed, TABLES[task.kind], variant, settings, curve, retrained, budget, shared
+        profile,
+        task,
+        original,
+        method,
+        seed,
+        TABLES[task.kind],
+        variant,
+        settings,
+        curve,
+        retrained,
+        verified,
+        budget,
+        shared,
     )
     say(f"seed {seed}: {method}, {variant}: " + ", ".join(f"{key} {value:.1f}" for key, value in measured.items()))
 

@@ -129,6 +129,7 @@ def record_unlearning(
     settings: Any = None,
     curve: Sequence[str] = (),
     retrained: EmbeddingClassifier | None = None,
+    verified: bool = False,
     retrain_steps: float | None = None,
     shared: int = 1,
 ) -> dict[str, float]:
@@ -137,7 +138,7 @@ def record_unlearning(
     settings: None means the profile's. variant: names a run whose settings are not the profile's.
     curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
     retrained: the reference; with it the record also holds retrain_metrics, its accuracies on this
-    task, and the attacks and audits of `verify`. retrain_steps: end the run after as many seconds
+    task. verified: attack and audit the model, see `verify`; this needs retrained. retrain_steps: end the run after as many seconds
     as that many of Retrain's steps take here and now, whatever its stop rule says. shared: how many
     processes use the device at once. Alone, the record has retrain_step_seconds, the mean of what
     was measured just before and just after the run; beside others seconds say too little for that.
@@ -148,6 +149,8 @@ def record_unlearning(
         at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
         rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
 
+    if verified and retrained is None:
+        raise ValueError("a run is audited against Retrain; pass the retrained model too, or verified=False")
     if shared > 1 and retrain_steps is not None:
         raise ValueError(
             f"a run as long as {retrain_steps:g} of Retrain's steps needs a device of its own; found {shared} processes"
@@ -161,8 +164,9 @@ def record_unlearning(
     measured = evaluate(result.model, task)
     extra: dict[str, Any] = {}
     if retrained is not None:
-        extra = verify(result.model, task, original.model, retrained, seed)
         extra["retrain_metrics"] = evaluate(retrained, task)
+        if verified:
+            extra |= verify(result.model, task, original.model, retrained, seed)
     record(
         task.forget.device,
         table=table,

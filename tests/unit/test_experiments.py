@@ -107,7 +107,10 @@ def test_beside_other_processes_no_step_is_timed(digits: Dataset, tiny: Profile)
 def test_a_run_with_its_reference_is_attacked_and_audited(digits: Dataset, tiny: Profile) -> None:
     task = make_task(digits, tiny, "class", 0)
     retrained = retrained_model(task, tiny, 0).model
-    record_unlearning(tiny, task, original_model(digits, tiny, 0), "contrastive", 0, "Table 1", retrained=retrained)
+    original = original_model(digits, tiny, 0)
+    record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", retrained=retrained, verified=True)
+    with pytest.raises(ValueError, match="audited against Retrain; pass the retrained model too"):
+        record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", verified=True)
     (run,) = read_runs(method="contrastive")
     assert run["retrain_metrics"] == pytest.approx(evaluate(retrained, task))
     assert run["attack"]
