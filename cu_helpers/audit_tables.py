@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from .arena import Bout
 from .audits import LIMIT, Audit, audit_all
 from .comparison import rows_of
-from .figures import COLOURS, GREY, LABELS, bars, show, style
+from .figures import COLOURS, GREY, LABELS, SET_COLOURS, bars, show, style
 from .metrics import Interval, mean_interval
 from .notebook import Lab
 from .profiles import get_profile
@@ -37,6 +37,11 @@ def number(words: str, key: str, digits: int = 1) -> Measure:
 def difference(words: str, key: str, other: str, digits: int = 1) -> Measure:
     """`key` minus `other` of the same audit, such as forgotten minus unseen."""
     return Measure(words, lambda found: _number(found, key) - _number(found, other), digits)
+
+
+def ratio(words: str, key: str, other: str, digits: int = 2) -> Measure:
+    """`key` over `other` of the same audit, such as MMD over its limit."""
+    return Measure(words, lambda found: _number(found, key) / _number(found, other), digits)
 
 
 def steps(words: str, key: str, level: float) -> Measure:
@@ -174,3 +179,47 @@ def progress_map(findings: Findings, measures: Sequence[Measure]) -> tuple[go.Fi
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(plot_bgcolor=GREY)  # a measure without a scale of its own stays grey
     return figure, found
+
+
+TASKS = {"class": "forgetting a class", "samples": "forgetting samples"}
+
+
+def audit_tables(found: Mapping[str, Findings], measures: Sequence[Measure]) -> str:
+    """`audit_table` of each kind of task, each under its name."""
+    return "\n\n".join(f"**{TASKS[kind].capitalize()}**\n\n{audit_table(of, measures)}" for kind, of in found.items())
+
+
+def show_pairs(
+    findings: Findings, pairs: Mapping[str, tuple[str, Measure]], y: str, level: float, caption: str
+) -> None:
+    """Grouped bars, mean and 95 % interval over seeds, with a dashed level.
+
+    pairs: what the legend says -> (a key of figures.SET_COLOURS, measure). y: the axis title.
+    """
+    figure = go.Figure()
+    names = [LABELS.get(name, name) for name in findings]
+    told = []
+    for words, (part, measure) in pairs.items():
+        found = [values(findings, name, measure) for name in findings]
+        half = [0.0 if math.isnan(one.half) else one.half for one in found]
+        means = [one.mean for one in found]
+        figure.add_bar(x=names, y=means, error_y={"array": half}, name=words, marker_color=SET_COLOURS[part])
+        told.append(f"{words}: " + ", ".join(f"{n} {m:.2f}" for n, m in zip(names, means, strict=True)))
+    style(figure, y=y)
+    figure.add_hline(y=level, line={"color": GREY, "dash": "dash"})
+    show(figure, caption, f"Grouped bars of {y}. " + "; ".join(told) + ".")
+
+
+def show_progress(findings: Findings, measures: Sequence[Measure], title: str) -> dict[str, list[float | None]]:
+    """Show `progress_map` and return its numbers; title: what the caption begins with."""
+    figure, found = progress_map(findings, measures)
+    told = "; ".join(
+        f"{LABELS.get(name, name)} " + ", ".join("none" if one is None else f"{one:.1f}" for one in row)
+        for name, row in found.items()
+    )
+    show(
+        figure,
+        f"{title}: the way from the original (0, orange) to Retrain (1, white), and past it (blue).",
+        f"Heat map, a row for each method and a column for each of {', '.join(m.words for m in measures)}: {told}.",
+    )
+    return found

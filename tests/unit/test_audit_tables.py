@@ -66,6 +66,7 @@ def test_progress_runs_from_the_original_to_retrain(findings: Findings) -> None:
 def test_measures_read_differences_and_curves(findings: Findings) -> None:
     audit: audit_tables.Audit = {"margin": 0.5, "margin_unseen": 0.2, "curve": [50.0, 90.0, 96.0, 100.0]}
     assert audit_tables.difference("d", "margin", "margin_unseen").read(audit) == pytest.approx(0.3)
+    assert audit_tables.ratio("r", "margin", "margin_unseen").read(audit) == pytest.approx(2.5)
     for level, expected in ((40, 0), (95, 2), (100, 3), (101, 4)):
         assert audit_tables.steps("s", "curve", level).read(audit) == expected
     with pytest.raises(ValueError, match="expected a single one"):
