@@ -184,7 +184,7 @@ def progress_map(findings: Findings, measures: Sequence[Measure]) -> tuple[go.Fi
 TASKS = {"class": "forgetting a class", "samples": "forgetting samples"}
 
 
-def audit_tables(found: Mapping[str, Findings], measures: Sequence[Measure]) -> str:
+def both_tables(found: Mapping[str, Findings], measures: Sequence[Measure]) -> str:
     """`audit_table` of each kind of task, each under its name."""
     return "\n\n".join(f"**{TASKS[kind].capitalize()}**\n\n{audit_table(of, measures)}" for kind, of in found.items())
 
