@@ -348,10 +348,7 @@ print(f"{'Retrain':20} {reference.tolist()}")
 # Recorded runs at profile laptop, with the released rule for the nearest label.
 
 # %%
-rows = [row for row in comparison.rows_of("class") if row[0] in ("retrain", *names)]
-display(Markdown(comparison.accuracy_table("cifar10", "class", rows)))
-display(Markdown(comparison.cost_table("cifar10", "class", rows)))
-print(comparison.paper_sources("class"))
+display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", *names))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -289,10 +289,7 @@ for name, net in nets.items():
 # Recorded runs at profile laptop, mean and 95 % interval over seeds.
 
 # %%
-rows = [row for row in comparison.rows_of("class") if row[0] in ("retrain", "contrastive", "unsir")]
-display(Markdown(comparison.accuracy_table("cifar10", "class", rows)))
-display(Markdown(comparison.cost_table("cifar10", "class", rows)))
-print(comparison.paper_sources("class"))
+display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive", "unsir"))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

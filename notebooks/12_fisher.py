@@ -387,10 +387,7 @@ display(
 
 # %%
 for kind in ("class", "samples"):
-    rows = [row for row in comparison.rows_of(kind) if row[0] in ("retrain", "contrastive", "fisher")]
-    display(Markdown(comparison.accuracy_table("cifar10", kind, rows)))
-    display(Markdown(comparison.cost_table("cifar10", kind, rows)))
-    print(comparison.paper_sources(kind))
+    display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "fisher"))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -337,12 +337,8 @@ assert torch.allclose(dampened(weight, important, everything, SsdSettings()), to
 # %%
 for name in ("digits", "cifar10"):
     for kind in ("class", "samples"):
-        rows = comparison.rows_of(kind)
-        display(Markdown(f"**{name}, forgetting {'a class' if kind == 'class' else 'samples'}**"))
-        display(Markdown(comparison.accuracy_table(name, kind, rows)))
-        display(Markdown(comparison.cost_table(name, kind, rows)))
-        if name == "cifar10":
-            print(comparison.paper_sources(kind))
+        display(Markdown(f"### {name}, forgetting {'a class' if kind == 'class' else 'samples'}"))
+        display(Markdown(comparison.recorded_tables(name, kind)))
 
 # %% [markdown]
 # ## Other architectures
@@ -407,7 +403,8 @@ for kind in ("class", "samples"):
 # test images, and 0.00 for both accuracies on every forgotten class.
 
 # %%
-display(Markdown(comparison.class_table()))
+for size in ("laptop", "paper"):
+    display(Markdown(f"**Profile {size}**\n\n" + comparison.class_table(size)))
 
 # %% [markdown]
 # ## What we showed, and what we did not
