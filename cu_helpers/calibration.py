@@ -30,12 +30,12 @@ def calibration_verdict(forgotten: float, held_out: float, least: float = LEAST_
     half as far above the unseen ones as the held-out members are).
     """
     if held_out < least:
-        return Verdict(False, f"broken: cannot tell members from non-members (power {held_out:.0f})")
+        return Verdict(False, f"broken: cannot tell members from non-members (power {held_out:.1f})")
     if forgotten < held_out / 2:
         return Verdict(
-            False, f"broken: calls the original's forgotten images non-members ({forgotten:.0f} of {held_out:.0f})"
+            False, f"broken: calls the original's forgotten images non-members ({forgotten:.1f} of {held_out:.1f})"
         )
-    return Verdict(True, f"works (power {held_out:.0f})")
+    return Verdict(True, f"works (power {held_out:.1f})")
 
 
 def distance_verdict(gaps: Sequence[float]) -> str:

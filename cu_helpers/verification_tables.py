@@ -39,17 +39,21 @@ def recorded_reports(dataset: str, kind: str, profile: str = "laptop", model: st
 
     A run without one is passed over, so the result may be empty.
     """
+    return _by_method(read_runs(profile, dataset=dataset, model=model), dataset, kind, profile)
+
+
+def _by_method(runs: Iterable[Mapping[str, Any]], dataset: str, kind: str, profile: str) -> Reports:
     sizes = get_profile(profile, dataset)
     whole = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
-    found: dict[str, dict[int, Report]] = {}
-    wanted = [("original", None, ""), *rows_of(kind)]
-    for method, variant, _ in wanted:
-        for run in read_runs(profile, dataset=dataset, model=model, method=method, variant=variant):
-            # LCODEC's natural images are the first few of the same samples.
-            fits = run["task"] == whole or (method == "lcodec" and run["task"].startswith(kind))
-            if "attack" in run and fits and variant in (None, "tuned"):
-                found.setdefault(method, {})[int(run["seed"])] = run["attack"]
-    return found
+    kept: dict[str, dict[int, Report]] = {}
+    for run in runs:
+        # LCODEC's natural images are the first few of the same samples.
+        fits = run["task"] == whole or (run["method"] == "lcodec" and run["task"].startswith(kind))
+        reference = run["method"] in ("original", "retrain")
+        if "attack" in run and fits and run.get("variant") == (None if reference else "tuned"):
+            kept.setdefault(run["method"], {})[int(run["seed"])] = run["attack"]
+    order = dict.fromkeys(["original", *(method for method, _, _ in rows_of(kind))])
+    return {method: kept[method] for method in order if method in kept}
 
 
 def verdict_of(reports: Reports, attack: str) -> Verdict:
@@ -223,9 +227,10 @@ def table_19(profile: str = "laptop", attack: str = PAPER_ATTACK) -> str:
     """Table 19's layout for SVHN: the paper's number where it survives, and ours where it was run."""
     methods = ["retrain", "contrastive", "finetune", "gradient_ascent", "fisher", "lcodec"]
     head = ["architecture", "images", *[f"{LABELS[method]}: paper / ours" for method in methods]]
+    runs = read_runs(profile, dataset="svhn")
     rows = []
     for model in (*MODELS, "vit_small"):
-        reports = recorded_reports("svhn", "samples", profile, model)
+        reports = _by_method((run for run in runs if run["model"] == model), "svhn", "samples", profile)
         read = rate_reader(attack)
         for target, words in (("forgotten", "forgotten (%)"), ("held_out", "held-out members (%)")):
             cells = []

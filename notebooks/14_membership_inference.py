@@ -15,8 +15,9 @@
 # %% [markdown]
 # # 14 · Membership inference, calibrated
 #
-# Accuracy says whether a model still answers well on forgotten images. It does not say whether one can still *tell* that they were
-# there. An attack can. This chapter builds the paper's attack, asks when its number may be believed, and sets stronger ones beside it.
+# Accuracy says whether a model still answers well on forgotten images. It does not say whether one can still *tell* that they
+# were there. An attack can. This chapter builds the paper's attack, asks when its number may be believed, and sets stronger
+# ones beside it.
 
 # %% [markdown]
 # **What you will learn**
@@ -88,16 +89,15 @@ lab = notebook.setup(profile, dataset, model, seed)
 # %% [markdown]
 # ## The game
 #
-# Somebody trained a model on some images. You are given an image and the model's answer to it. Was the image among those that the model was
-# trained on? If you do better than guessing, the model *leaks* membership.
+# Somebody trained a model on some images. You are given an image and the model's answer to it. Was the image among those that
+# the model was trained on? If you do better than guessing, the model *leaks* membership.
 #
-# After unlearning, the forgotten images should look like images that were never trained on. So the attack becomes a test. But a test has an
-# error of its own, and the tested model does not tell how large it is. Two models do:
+# After unlearning, the forgotten images should look like images that were never trained on. So the attack becomes a test. But
+# a test has an error of its own, and the tested model does not tell how large it is. Two models do:
 #
 # - the **original** has forgotten nothing. Its forgotten images *are* members, and an attack that does not say so is broken;
 # - **Retrain** never saw them. What the attack says of them there is what it *should* say of an unlearned model.
-
-# %% [markdown]
+#
 # ## Sets that share nothing
 #
 # The paper trains one classifier, the *attack model*, on the outputs of the unlearned model $\mathcal{F}'$:
@@ -105,9 +105,9 @@ lab = notebook.setup(profile, dataset, model, seed)
 # - members $\mathcal{D}^M$: some retained training images, labelled 1;
 # - non-members $\mathcal{D}^N$: some test images, labelled 0.
 #
-# Then it asks the classifier about the forgotten images and about other retained images, and reports the share that is called member. What
-# trains the attack must not be scored: a classifier knows its own training data too. We score a third set, unseen test images, because
-# without it nobody can read the other two numbers.
+# Then it asks the classifier about the forgotten images and about other retained images, and reports the share that is called
+# member. What trains the attack must not be scored: a classifier knows its own training data too. We score a third set,
+# unseen test images, because without it nobody can read the other two numbers.
 
 # %%
 task, original = lab.sample_task(), lab.original().model
@@ -119,8 +119,9 @@ print("scored:", ", ".join(f"{len(images)} {name.replace('_', ' ')}" for name, i
 assert len(sets.members) == len(sets.non_members)
 
 # %% [markdown]
-# Two images are the same here if their pixels and their label are. Data sets hold exact copies now and then, and a test image whose copy was
-# trained on is no non-member: `attack_sets` leaves such images out, and every attack refuses sets that overlap.
+# Two images are the same here if their pixels and their label are. Data sets hold exact copies now and then, and a test image
+# whose copy was trained on is no non-member: `attack_sets` leaves such images out, and every attack refuses sets that
+# overlap.
 
 # %%
 try:
@@ -131,8 +132,8 @@ except ValueError as error:
 # %% [markdown]
 # ## The paper's attack
 #
-# The paper names neither the attack model nor whether $\mathcal{F}'(x)$ means logits or probabilities. The plainest reading is a logistic
-# regression on the softmax output. Here it is in full.
+# The paper names neither the attack model nor whether $\mathcal{F}'(x)$ means logits or probabilities. The plainest reading
+# is a logistic regression on the softmax output. Here it is in full.
 
 
 # %%
@@ -153,22 +154,22 @@ for name, of in said.items():
     assert rates == member_rates(of.members, of.non_members, of.targets, lab.seed)
 
 # %% [markdown]
-# Read the first line. The original was trained on the forgotten and on the held-out images alike, and not on the unseen ones. If the three
-# numbers are nearly the same, the attack knows nothing, whatever it then says about an unlearned model.
-
-# %% [markdown]
+# Read the first line. The original was trained on the forgotten and on the held-out images alike, and not on the unseen ones.
+# If the three numbers are nearly the same, the attack knows nothing, whatever it then says about an unlearned model.
+#
 # ## Why this reading is blind
 #
-# The classifier computes $w \cdot p + b$ from the probabilities $p$. Members get surer answers, so $p$ is nearer to a corner of the
-# simplex: but *which* corner depends on the image's class. Average $w \cdot p$ over ten classes and nearness to a corner cancels:
+# The classifier computes $w \cdot p + b$ from the probabilities $p$. Members get surer answers, so $p$ is nearer to a corner
+# of the simplex: but *which* corner depends on the image's class. Average $w \cdot p$ over ten classes and nearness to a
+# corner cancels:
 #
 # $$
 # p = (1 - s)\,\tfrac{1}{C}\mathbf{1} + s\, e_k \quad\Rightarrow\quad \mathbb{E}_k[w \cdot p] = \tfrac{1}{C} \textstyle\sum_j w_j
 # \quad \text{for every sureness } s .
 # $$
 #
-# No $w$ sees $s$. Sorting the probabilities first puts the largest one always in the same place, and a small network can find the corners by
-# itself. We make outputs whose only difference is how sure they are.
+# No $w$ sees $s$. Sorting the probabilities first puts the largest one always in the same place, and a small network can find
+# the corners by itself. We make outputs whose only difference is how sure they are.
 
 
 # %%
@@ -190,16 +191,16 @@ for features, attack_model in VARIANTS:
         assert seen > 90 if attack_model == "mlp" else abs(seen) < 20
 
 # %% [markdown]
-# The logits are another matter: their sum moves with sureness here, and a linear attack reads the sum. That is an accident of these logits,
-# since a model may add any constant to all of them.
+# The logits are another matter: their sum moves with sureness here, and a linear attack reads the sum. That is an accident of
+# these logits, since a model may add any constant to all of them.
 #
-# So the paper's number depends on a choice that it does not state. Its own rates, far apart for members and forgotten images of Retrain, cannot come from an
-# attack that is blind. We show all four readings, and let calibration say which to believe.
+# So the paper's number depends on a choice that it does not state. Its own rates, far apart for members and forgotten images
+# of Retrain, cannot come from an attack that is blind. We show all four readings, and let calibration say which to believe.
 
 # %% [markdown] tags=["exercise:14-1"]
 # **Exercise 14-1 · Give the linear attack eyes.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# Write `seeing(logits)` that returns an array (n, d) of features, made of the softmax alone, with which a *linear* attack tells the two kinds
-# of outputs above apart. Do not sort.
+# Write `seeing(logits)` that returns an array (n, d) of features, made of the softmax alone, with which a *linear* attack
+# tells the two kinds of outputs above apart. Do not sort.
 #
 # *Hint 1*: one number is enough. *Hint 2*: which function of $p$ is the same at every corner and another one in the middle? *Expect*: above
 # ninety per cent of the members, and few of the others.
@@ -234,9 +235,10 @@ for forgotten, held_out in ((52, 55), (3, 4), (12, 55)):
     print(calibration_verdict(forgotten, held_out).words)
 
 # %% [markdown]
-# And the goal is not zero. The paper marks Table 4 "the lower the better". But Retrain itself is well above zero there, and a method *below* Retrain has made
-# the forgotten images stranger than unseen ones. That is *over-forgetting*: the images stand out again, on the other side. So we report the
-# distance to Retrain, seed by seed. Here is the paper's own table, read that way.
+# And the goal is not zero. The paper marks Table 4 "the lower the better". But Retrain itself is well above zero there, and a
+# method *below* Retrain has made the forgotten images stranger than unseen ones. That is *over-forgetting*: the images stand
+# out again, on the other side. So we report the distance to Retrain, seed by seed. Here is the paper's own table, read that
+# way.
 
 # %%
 architectures = ["resnet18", "resnet34", "resnet50", "resnet101", "vit_small"]
@@ -261,19 +263,19 @@ print(
 assert ours["resnet34"] < -5 * spreads
 
 # %% [markdown]
-# For ResNet-34 the paper's contrastive row lies below its Retrain by many times their spread. By "lower is better" this is the best cell of the table. By
-# distance it has over-forgotten.
-
-# %% [markdown]
+# For ResNet-34 the paper's contrastive row lies below its Retrain by many times their spread. By "lower is better" this is
+# the best cell of the table. By distance it has over-forgotten.
+#
 # ## Table 4 on the digits
 #
-# Now live: each method with the settings of its recorded search, three seeds, each paired with the Retrain of its seed. Gradient ascent's many
-# stop checks and LCODEC's loops are slow, so these two run on the first seed only. `report_of` runs every attack that needs one model alone.
+# Now live: each method with the settings of its recorded search, three seeds, each paired with the Retrain of its seed.
+# Gradient ascent's many stop checks and LCODEC's loops are slow, so these two run on the first seed only. `report_of` runs
+# every attack that needs one model alone.
 
 # %%
 names = ["contrastive", "finetune", "gradient_ascent", "fisher", "scrub", "neggrad_plus", "ssd", "salun", "lcodec"]
 if lab.profile.name == "smoke":
-    names = ["contrastive", "ssd"]
+    names = ["contrastive"]
 settings = {name: arena.settings_of(lab, "samples", name) for name in names}
 reports = {name: {} for name in ("original", "retrain", *names)}
 for position in range(len(arena.seeds_of(lab, "samples"))):
@@ -298,8 +300,6 @@ display(Markdown(verification_tables.member_table(reports)))
 
 # %%
 display(Markdown(verification_tables.member_table(reports, "softmax, mlp")))
-
-# %%
 read = verification_tables.rate_reader("softmax, mlp")
 gaps = {name: mean_interval(verification_tables.gaps_to_retrain(reports, name, read)) for name in ("original", *names)}
 figures.show(
@@ -309,16 +309,16 @@ figures.show(
 )
 
 # %% [markdown]
-# Three seeds give wide intervals, and the digits are few. "Not told apart" means what it says: *this* attack on *this* many images found no
-# difference. Every attack on every model, with its verdict:
+# Three seeds give wide intervals, and the digits are few. "Not told apart" means what it says: *this* attack on *this* many
+# images found no difference. Every attack on every model, with its verdict:
 
 # %%
 display(Markdown(verification_tables.overview_table(reports)))
 
 # %% [markdown] tags=["exercise:14-2"]
 # **Exercise 14-2 · A perfect score.** Difficulty 2 of 5, importance 5 of 5, 15 minutes.
-# "The lower the member rate on forgotten images, the better." Write `perfect(model)` that returns a copy of the original whose member rate on
-# forgotten images is as low as that of unseen ones, without touching the encoder. Nothing is forgotten.
+# "The lower the member rate on forgotten images, the better." Write `perfect(model)` that returns a copy of the original
+# whose member rate on forgotten images is as low as that of unseen ones, without touching the encoder. Nothing is forgotten.
 #
 # *Hint 1*: an attack reads only what the model says. *Hint 2*: what does a head of zeros say? *Expect*: the same rate for all three targets. The
 # held-out members give the trick away: they should be recognised, as they are for Retrain.
@@ -358,8 +358,6 @@ for name in ("laptop", "paper"):
             display(Markdown(verification_tables.member_table(recorded, variant, theirs)))
         display(Markdown(verification_tables.overview_table(recorded)))
         display(Markdown(verification_tables.power_table(recorded)))
-
-# %%
 display(Markdown("**Table 19, SVHN: member rate in percent, the paper's and ours**"))
 display(Markdown(verification_tables.table_19()))
 print(verification_tables.paper_source())
@@ -367,8 +365,8 @@ print(verification_tables.paper_source())
 # %% [markdown]
 # ## Scores that need no training
 #
-# An attack model is one way to turn an output into a verdict. A *score* is simpler: a number for each image, higher for members, and a
-# threshold. Four are common, all from one output $p$ and the true label $y$:
+# An attack model is one way to turn an output into a verdict. A *score* is simpler: a number for each image, higher for
+# members, and a threshold. Four are common, all from one output $p$ and the true label $y$:
 #
 # - **loss**: $\log p_y$ (Yeom et al. 2018);
 # - **confidence**: $\max_k p_k$, and **entropy**: $\sum_k p_k \log p_k$; neither looks at the label (Salem et al. 2019);
@@ -378,7 +376,9 @@ print(verification_tables.paper_source())
 # -\text{Mentr}(p, y) = (1 - p_y) \log p_y + \sum_{k \neq y} p_k \log (1 - p_k) .
 # $$
 #
-# A sure and wrong answer has the entropy of a sure and right one. Its modified entropy is large.
+# A sure and wrong answer has the entropy of a sure and right one. Its modified entropy is large. The package computes
+# $\log(1-p)$ from logits, as the log-sum of the other classes. From a softmax that has been rounded to 1 the result would be
+# infinite.
 
 
 # %% tags=["nbval-check-output"]
@@ -395,9 +395,6 @@ for label in (0, 1):
     assert abs(packaged - modified(p, label)) < 1e-12
 sharp = modified_entropy_score(torch.tensor([[200.0, 0.0, 0.0]]), torch.tensor([1])).item()
 print(f"where the softmax rounds to 1: {sharp:.1f}")
-
-# %% [markdown]
-# The package computes $\log(1 - p)$ from logits, as the log-sum of the other classes. From a softmax that has been rounded to 1 the result would be infinite.
 
 # %%
 scores = {
@@ -418,9 +415,12 @@ for name in ("original", "retrain"):
 # %% [markdown]
 # ## An average hides the few
 #
-# The area under the ROC curve, AUC, is the chance that a random member scores above a random non-member. It is an average, and privacy is about
-# the few: an attack that names one person in a hundred with certainty does harm at an AUC near one half (Carlini et al. 2022). So we also report the
-# **true-positive rate at 1 % false positives**: allow one false alarm in a hundred, set the threshold there, and count.
+# The area under the ROC curve, AUC, is the chance that a random member scores above a random non-member. It is an average,
+# and privacy is about the few: an attack that names one person in a hundred with certainty does harm at an AUC near one half
+# (Carlini et al. 2022). So we also report the **true-positive rate at 1 % false positives**: allow one false alarm in a
+# hundred, set the threshold there, and count. The bracket is Clopper and Pearson's interval, exact for a share of so many
+# images at a given threshold. A low rate needs many non-members: with fewer, not one may be a false alarm, and the package
+# refuses.
 
 
 # %%
@@ -437,11 +437,6 @@ for rate in (0.01, 0.1):
         packaged = tpr_at(of["held_out"], of["unseen"], rate)
         print(f"held-out members of the original at {100 * rate:g} % false positives: {packaged}")
         assert packaged.value == tpr(of["held_out"], of["unseen"], rate)
-
-# %% [markdown]
-# The bracket is Clopper and Pearson's interval, exact for a share of so many images at a given threshold. A rate needs counts:
-
-# %% tags=["nbval-check-output"]
 for rate in (0.01, 0.001):
     print(f"{100 * rate:g} % false positives: at least {needed_non_members(rate)} non-members")
 try:
@@ -474,20 +469,23 @@ figures.show(
 # %% [markdown]
 # ## Those who stay
 #
-# Unlearning changes the model for everybody. Does it expose the images that *stay*? The right half of the next table is the AUC of retained images
-# against unseen ones, and its change against the original. More than zero: they leak more than before (Hayes et al. 2024 found that this happens).
+# Unlearning changes the model for everybody. Does it expose the images that *stay*? The right half of the next table is the
+# AUC of retained images against unseen ones, and its change against the original. More than zero: they leak more than before
+# (Hayes et al. 2024 found that this happens).
 
 # %%
 display(Markdown(verification_tables.power_table(reports)))
 
 # %% [markdown]
-# The attack model with a hidden layer has far more power here than any threshold. A threshold asks whether a model is *very* sure. This architecture bounds its
-# logits, since embeddings have length one: trained images gather in a narrow band of sureness, and some unseen images are surer still. A network can learn a band.
+# The attack model with a hidden layer has far more power here than any threshold. A threshold asks whether a model is *very*
+# sure. This architecture bounds its logits, since embeddings have length one: trained images gather in a narrow band of
+# sureness, and some unseen images are surer still. A network can learn a band.
 
 # %% [markdown] tags=["exercise:14-3"]
 # **Exercise 14-3 · Both sides.** Difficulty 3 of 5, importance 4 of 5, 15 minutes.
-# Over-forgotten images score *below* unseen ones, and an AUC below one half looks like privacy. Write `strangeness(scores, known)` that turns
-# scores into new ones that are high on both sides: far above *or* far below what is usual among `known` unseen scores.
+# Over-forgotten images score *below* unseen ones, and an AUC below one half looks like privacy. Write `strangeness(scores,
+# known)` that turns scores into new ones that are high on both sides: far above *or* far below what is usual among `known`
+# unseen scores.
 #
 # *Hint 1*: subtract the median of `known`. *Hint 2*: then the sign does not matter. *Expect*: on the made-up scores below, an AUC well above
 # one half where the plain one is below.
@@ -508,12 +506,13 @@ assert auc(over, unseen).high < 0.5 < 0.7 < auc(strangeness(over, known), strang
 # %% [markdown]
 # ## Shadow models
 #
-# All attacks so far ask one question of all images: is the answer sure? But some images are easy, and every model is sure of them, trained or
-# not. To judge *one* image one has to know how models treat it when they were trained on it, and when not. So train many **shadow models** on random
-# halves of the data: every image is in half of them.
+# All attacks so far ask one question of all images: is the answer sure? But some images are easy, and every model is sure of
+# them, trained or not. To judge *one* image one has to know how models treat it when they were trained on it, and when not.
+# So train many **shadow models** on random halves of the data: every image is in half of them.
 #
-# Many small models at once: `torch.func` can stack their weights and run one step of all of them under `vmap`, BatchNorm's statistics included. Is
-# that faster than one after the other? Measured here, a small case, and in the record, eight models of the real size.
+# Many small models at once: `torch.func` can stack their weights and run one step of all of them under `vmap`, BatchNorm's
+# statistics included. Is that faster than one after the other? Measured here, a small case, and in the record, eight models
+# of the real size.
 
 # %%
 pool = replace(lab.dataset, train=lab.dataset.train.first(24))
@@ -540,25 +539,26 @@ assert (trained.sum(dim=0) == tiny.shadows // 2).all()
 assert (forgets.sum(dim=0) == tiny.shadows * tiny.forgotten // len(pool.train)).all()
 
 # %% [markdown]
-# Both ways take the same steps; a test holds their weights together. On a CPU a stack saves little, since a step is mostly arithmetic. A GPU that waits for work
-# is another case. The recording trained them in the way that was faster on its machine.
+# Both ways take the same steps; a test holds their weights together. On a CPU a stack saves little, since a step is mostly
+# arithmetic. A GPU that waits for work is another case. The recording trained them in the way that was faster on its machine.
 #
-# **Shokri's attack** (2017), which the paper cites, is this: shadow models teach *one attack model a class*. Within a class the true label is always at the same place, so even a linear attack
-# sees it. The paper's attack is not Shokri's: it has no shadow model and one attack model for all classes.
-
-# %% [markdown]
+# **Shokri's attack** (2017), which the paper cites, is this: shadow models teach *one attack model a class*. Within a class
+# the true label is always at the same place, so even a linear attack sees it. The paper's attack is not Shokri's: it has no
+# shadow model and one attack model for all classes.
+#
 # ## LiRA and U-LiRA
 #
-# Let $\varphi = \log \frac{p_y}{1 - p_y}$ be a model's log-odds for an image. Over shadow models trained *on* $x$ it is about normal,
-# and over those trained *without* $x$ too. **LiRA** (Carlini et al. 2022) compares the two likelihoods, image by image:
+# Let $\varphi = \log \frac{p_y}{1 - p_y}$ be a model's log-odds for an image. Over shadow models trained *on* $x$ it is about
+# normal, and over those trained *without* $x$ too. **LiRA** (Carlini et al. 2022) compares the two likelihoods, image by
+# image:
 #
 # $$
 # \Lambda(x) = \log \mathcal{N}\big(\varphi;\, \mu_A(x), \sigma_A^2\big) - \log \mathcal{N}\big(\varphi;\, \mu_B(x), \sigma_B^2\big) .
 # $$
 #
 # **U-LiRA** asks the question of this book. $A$: models that learned $x$ and then *unlearned* it. $B$: models that never trained on $x$, and unlearned
-# something else. If a method works, $A$ and $B$ are the same, and no attack can beat chance. Note that $A$ may lie on either side of $B$: over-forgetting is seen
-# too. With few models in $A$ one spread is pooled over all images.
+# something else. If a method works, $A$ and $B$ are the same, and no attack can beat chance. Note that $A$ may lie on either
+# side of $B$: over-forgetting is seen too. With few models in $A$ one spread is pooled over all images.
 
 
 # %%
@@ -590,14 +590,14 @@ assert np.allclose(rmia(phi, references, a, b, z, z_references), rmia_scores(phi
 print("both equal the package's on random numbers")
 
 # %% [markdown]
-# **RMIA** (Zarifzadeh et al. 2024) needs fewer models. It asks whether $x$ gained more from this model than population images $z$ did, each
-# measured by its average over models: the share of $z$ with $\frac{p(x|\theta)/p(x)}{p(z|\theta)/p(z)} \ge 1$.
+# **RMIA** (Zarifzadeh et al. 2024) needs fewer models. It asks whether $x$ gained more from this model than population images
+# $z$ did, each measured by its average over models: the share of $z$ with $\frac{p(x|\theta)/p(x)}{p(z|\theta)/p(z)} \ge 1$.
 #
-# The whole experiment at a size that runs while you read: twelve models, each of which learns half of a few images and unlearns some. Too
-# small to say anything, but every step is there.
+# The whole experiment at a size that runs while you read: twelve models, each of which learns half of a few images and
+# unlearns some. Too small to say anything, but every step is there.
 
 # %%
-methods = {"contrastive": ContrastiveSettings(max_rounds=1, batch_size=6)}
+methods = {"contrastive": ContrastiveSettings(max_rounds=1, batch_size=6, omega=2)}
 originals = TRAINERS[faster](config, pool.train, trained, tiny.training, lab.seed)
 small = gather([shadow_run(pool, k, net, tiny, methods) for k, net in enumerate(originals)])
 for stage in small.phi:
@@ -608,9 +608,11 @@ for stage in small.phi:
 # %% [markdown]
 # ## The recorded shadow models
 #
-# At a real size: every shadow model learns half of the training digits and forgets a fifth of its half, with each method in turn. Then every model is attacked with all others but its
-# partner, which was trained on the other half. Its forgotten images are to be told from images that it never saw. For the original stage U-LiRA is LiRA.
-# **Retrain must be at chance**; it checks the whole construction.
+# At a real size: every shadow model learns half of the training digits and forgets a fifth of its half, with each method in
+# turn. Then every model is attacked with all others but its partner, which was trained on the other half. Its forgotten
+# images are to be told from images that it never saw. For the original stage U-LiRA is LiRA. **Retrain must be at chance**;
+# it checks the whole construction. The intervals take all scores as independent. They are not quite, since the same image is
+# scored for many models: read them as a lower limit of the doubt.
 
 # %%
 try:
@@ -633,12 +635,6 @@ if records:
     chance = auc(*shadow_attacks.u_lira(records, "retrain"))
     assert abs(chance.value - 0.5) < 0.06, "Retrain has to be at chance"
     assert auc(*shadow_attacks.u_lira(records, "original")).low > chance.high
-
-# %% [markdown]
-# The intervals take all scores as independent. They are not quite: the same image is scored for many models. Read them as a lower limit of the doubt.
-
-# %%
-if records:
     figure = go.Figure()
     for position, (name, function) in enumerate(shadow_attacks.SHADOW_ATTACKS.items()):
         areas = {stage: auc(*function(records, stage)) for stage in records.phi}
@@ -666,7 +662,8 @@ if records:
     )
 
 # %% [markdown]
-# Shokri's attack on the same models: one attack model a class, taught by the shadow models of the other pairs as they were before unlearning.
+# Shokri's attack on the same models: one attack model a class, taught by the shadow models of the other pairs as they were
+# before unlearning.
 
 # %%
 if records:
@@ -678,9 +675,11 @@ if records:
 # %% [markdown]
 # ## Random images hide what memorised ones show
 #
-# Most images teach a model nothing that others do not teach it as well; forgetting those is easy. The shadow models tell how much an image's *own* presence matters: its mean $p_y$ in models
-# that had it minus that in models that had not, its **memorisation** (Feldman and Zhang 2020, with a probability in place of a right answer). We sort the images by it into
-# thirds and attack each third alone.
+# Most images teach a model nothing that others do not teach it as well; forgetting those is easy. The shadow models tell how
+# much an image's *own* presence matters: its mean $p_y$ in models that had it minus that in models that had not, its
+# **memorisation** (Feldman and Zhang 2020, with a probability in place of a right answer). We sort the images by it into
+# thirds and attack each third alone. The forget sets were drawn at random and graded afterwards; forgetting a set of
+# memorised images only is harder still, and is not done here.
 
 # %%
 if records:
@@ -703,16 +702,14 @@ if records:
         "Line plot of U-LiRA's AUC for each stage over thirds by memorisation; values are printed above.",
     )
 
-# %% [markdown]
-# Here the forget sets were drawn at random and the images graded afterwards. Forgetting a set of memorised images only is harder still, and is not done here.
-
 # %% [markdown] tags=["exercise:14-4"]
 # **Exercise 14-4 · How many shadow models?** Difficulty 3 of 5, importance 3 of 5, 20 minutes.
-# A made-up image: $\varphi$ has spread 1, and mean 1 under $A$ and 0 under $B$. Write `area(count)` that estimates U-LiRA's AUC if both means are estimated
-# from `count` models each (the spread is known to be 1).
+# A made-up image: $\varphi$ has spread 1, and mean 1 under $A$ and 0 under $B$. Write `area(count)` that estimates U-LiRA's
+# AUC if both means are estimated from `count` models each (the spread is known to be 1).
 #
 # *Hint 1*: draw both means with spread $1/\sqrt{\text{count}}$, and many values of $\varphi$ from each kind. *Hint 2*: the log ratio is linear in $\varphi$ with slope
-# $\hat\mu_A - \hat\mu_B$. *Expect*: the best possible AUC is $\Phi(1/\sqrt 2)$; three models lose part of it, fifty almost nothing.
+# $\hat\mu_A - \hat\mu_B$. *Expect*: the best possible AUC is $\Phi(1/\sqrt 2)$; three models lose part of it, fifty almost
+# nothing.
 
 
 # %% tags=["solution:14-4"]

@@ -26,12 +26,12 @@ from cu_helpers.verification_tables import (
 @pytest.mark.parametrize(
     ("forgotten", "held_out", "words"),
     [
-        (50.0, 52.0, "works (power 52)"),
-        (26.0, 52.0, "works (power 52)"),
-        (25.0, 52.0, "broken: calls the original's forgotten images non-members (25 of 52)"),
-        (9.0, 9.9, "broken: cannot tell members from non-members (power 10)"),
-        (60.0, -30.0, "broken: cannot tell members from non-members (power -30)"),
-        (-5.0, 10.0, "broken: calls the original's forgotten images non-members (-5 of 10)"),
+        (50.0, 52.0, "works (power 52.0)"),
+        (26.0, 52.0, "works (power 52.0)"),
+        (25.0, 52.0, "broken: calls the original's forgotten images non-members (25.0 of 52.0)"),
+        (9.0, 9.9, "broken: cannot tell members from non-members (power 9.9)"),
+        (60.0, -30.0, "broken: cannot tell members from non-members (power -30.0)"),
+        (-5.0, 10.0, "broken: calls the original's forgotten images non-members (-5.0 of 10.0)"),
     ],
 )
 def test_the_rule(forgotten: float, held_out: float, words: str) -> None:
@@ -91,18 +91,18 @@ def test_the_member_table_shows_both_references_distances_and_the_verdict() -> N
     assert found[7:] == ["60.88 ± 0.78", "91.05 ± 0.59", "-2.4"]
     assert cells(table, "SCRUB")[1:3] == ["1", "60.0 (one run)"]
     assert cells(table, "SCRUB")[5:7] == ["+6.0 (one run)", "one run"], "paired with the Retrain of its own seed"
-    assert cells(table, "**this attack**")[1] == "**works (power 55)**"
+    assert cells(table, "**this attack**")[1] == "**works (power 55.0)**"
     blind = {**REPORTS, "original": {0: report(50, 52, 50)}}
-    assert "**broken: cannot tell members from non-members (power 2)**" in member_table(blind)
+    assert "**broken: cannot tell members from non-members (power 2.0)**" in member_table(blind)
     deaf = {**REPORTS, "original": {0: report(42, 95, 40)}}
-    assert "broken: calls the original's forgotten images non-members (2 of 55)" in member_table(deaf)
+    assert "broken: calls the original's forgotten images non-members (2.0 of 55.0)" in member_table(deaf)
 
 
 def test_the_overview_has_a_row_and_a_verdict_for_each_attack() -> None:
     table = overview_table(REPORTS)
     assert len(table.split("\n")) == 2 + len(VARIANTS) + 2
-    assert cells(table, "member rate: softmax, mlp")[1:] == ["works (power 55)", "92.0", "52.0", "22.5", "60.0"]
-    assert cells(table, "AUC: loss")[1:4] == ["works (power 60)", "85.0", "50.0"]
+    assert cells(table, "member rate: softmax, mlp")[1:] == ["works (power 55.0)", "92.0", "52.0", "22.5", "60.0"]
+    assert cells(table, "AUC: loss")[1:4] == ["works (power 60.0)", "85.0", "50.0"]
     assert auc_verdict({"original": {0: report(0, 0, 0, 0.5, 0.9)}}, "loss").words.startswith("broken: calls")
 
 
