@@ -43,11 +43,12 @@ def distance_verdict(gaps: Sequence[float]) -> str:
 
     "remembers" if the 95 % interval of the mean gap lies above zero, "over-forgets" if it lies
     below: then the images have become unlike unseen ones, which tells that they were there.
-    "not told apart" if zero is inside; one seed has no interval and no verdict.
+    "not told apart" if zero is inside, with the number of seeds, since few seeds have wide
+    intervals; one seed has no interval and no verdict.
     """
     found = mean_interval(list(gaps))
     if found.count == 1:
         return "one run"
     if found.low > 0:
         return "remembers"
-    return "over-forgets" if found.high < 0 else "not told apart"
+    return "over-forgets" if found.high < 0 else f"not told apart ({found.count} seeds)"

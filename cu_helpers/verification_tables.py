@@ -114,39 +114,32 @@ def _complete(reports: Reports) -> bool:
 def member_table(reports: Reports, attack: str = PAPER_ATTACK, paper_model: str | None = None) -> str:
     """Table 4 for one attack: member rates in percent, mean ± standard deviation over seeds.
 
-    The last row judges the attack itself. paper_model: adds the paper's own numbers for that
-    architecture. Without a report of the original and of Retrain there is no table, and one line
-    says so.
+    The last row judges the attack itself; a broken one reads no distance. paper_model: adds the
+    paper's own numbers for that architecture. Without a report of the original and of Retrain there
+    is no table, and one line says so.
     """
     if not _complete(reports):
         return NONE_RECORDED
-    read = rate_reader(attack)
-    targets = ["forgotten", "held_out", "unseen"]
-    head = [
-        "model",
-        "seeds",
-        "forgotten (%)",
-        "held-out members (%)",
-        "unseen (%)",
-        "forgotten minus Retrain's",
-        "reading",
-    ]
+    read, verdict = rate_reader(attack), verdict_of(reports, attack)
+    columns = {"forgotten": "forgotten (%)", "held_out": "held-out members (%)", "unseen": "unseen (%)"}
+    if "unseen_of_class" in next(iter(reports["original"].values()))["member_rates"][attack]:
+        columns["unseen_of_class"] = "unseen of the class (%)"
+    head = ["model", "seeds", *columns.values(), "forgotten minus Retrain's", "reading"]
     if paper_model:
         head += ["paper: forgotten", "paper: held-out members", "paper: forgotten minus Retrain's"]
     rows = []
     for method, of in reports.items():
         cells = [LABELS.get(method, method), str(len(of))]
-        cells += [spread([read(report, target) for report in of.values()]) for target in targets]
+        cells += [spread([read(report, target) for report in of.values()]) for target in columns]
         gaps = gaps_to_retrain(reports, method, read)
         if method == "retrain" or not gaps:
             cells += ["reference" if method == "retrain" else "–", "–"]
         else:
-            cells += [spread(gaps, signed=True), distance_verdict(gaps)]
+            cells += [spread(gaps, signed=True), distance_verdict(gaps) if verdict.works else "attack broken"]
         if paper_model:
             cells += paper_cells(paper_model, method)
         rows.append(cells)
-    words = verdict_of(reports, attack).words
-    rows.append(["**this attack**", f"**{words}**", *[""] * (len(head) - 2)])
+    rows.append(["**this attack**", f"**{verdict.words}**", *[""] * (len(head) - 2)])
     return _lines(head, rows)
 
 

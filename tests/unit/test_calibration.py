@@ -49,7 +49,7 @@ def test_an_auc_and_a_rate_are_on_one_scale() -> None:
 def test_a_distance_is_read_with_its_interval() -> None:
     assert distance_verdict([10.0, 11.0, 12.0]) == "remembers"
     assert distance_verdict([-10.0, -11.0, -12.0]) == "over-forgets"
-    assert distance_verdict([-10.0, 0.0, 12.0]) == "not told apart"
+    assert distance_verdict([-10.0, 0.0, 12.0]) == "not told apart (3 seeds)"
     assert distance_verdict([40.0]) == "one run"
 
 
@@ -92,8 +92,9 @@ def test_the_member_table_shows_both_references_distances_and_the_verdict() -> N
     assert cells(table, "SCRUB")[1:3] == ["1", "60.0 (one run)"]
     assert cells(table, "SCRUB")[5:7] == ["+6.0 (one run)", "one run"], "paired with the Retrain of its own seed"
     assert cells(table, "**this attack**")[1] == "**works (power 55.0)**"
-    blind = {**REPORTS, "original": {0: report(50, 52, 50)}}
-    assert "**broken: cannot tell members from non-members (power 2.0)**" in member_table(blind)
+    blind = member_table({**REPORTS, "original": {0: report(50, 52, 50)}})
+    assert "**broken: cannot tell members from non-members (power 2.0)**" in blind
+    assert cells(blind, "Contrastive")[5:] == ["-29.5 ± 0.7", "attack broken"], "a broken attack reads nothing"
     deaf = {**REPORTS, "original": {0: report(42, 95, 40)}}
     assert "broken: calls the original's forgotten images non-members (2.0 of 55.0)" in member_table(deaf)
 
@@ -115,6 +116,9 @@ def test_a_class_is_judged_against_its_own_unseen_images() -> None:
     for rates in easy["member_rates"].values():
         rates["unseen_of_class"] = 30
     assert verdict_of({"original": {0: easy}}, "softmax, mlp").works
+    table = member_table({"original": {0: easy}, "retrain": {0: easy}})
+    assert table.split(" | ")[5:7] == ["unseen of the class (%)", "forgotten minus Retrain's"]
+    assert cells(table, "Retrain")[4:7] == ["40.0 (one run)", "30.0 (one run)", "reference"]
 
 
 def test_the_power_table_shows_what_happened_to_those_who_stayed() -> None:
