@@ -22,7 +22,7 @@ def test_a_fresh_clone_builds_the_laptop_book(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(clone), "CU_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=2400,
+        timeout=3600,
         check=False,
     )
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
