@@ -26,7 +26,7 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" tests
 
-test-slow: .venv/installed ## what is long: the laptop book from a fresh clone, the wheel
+test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel
 	$(BIN)/python -m pytest -m slow tests
 
 notebooks: .venv/installed ## bring each .ipynb in line with its .py
