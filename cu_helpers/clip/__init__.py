@@ -12,11 +12,11 @@ except ImportError as error:
     ) from error
 
 from .captions import OTHER_NAMES, TEMPLATES, Wording, tokenise, wordings
-from .effects import class_groups, effects, neighbours, retrieval_precision, without_bystanders
+from .effects import ASKED, class_groups, effects, neighbours, retrieval_precision, without_bystanders
 from .losses import clip_loss, clip_pair_losses, clip_unlearning_loss
 from .models import CLIP_MODELS, ZeroShotClip, load_clip
 from .presets import CLIP_GRIDS, clip_label, method_settings, train_settings
-from .table import effects_table, recorded_runs, table_13
+from .table import effects_table, recorded_runs, recorded_search, search_path, table_13
 from .training import ClipTrainSettings, load_or_train_clip, train_clip
 from .unlearning import (
     CLIP_METHODS,
@@ -27,6 +27,7 @@ from .unlearning import (
 )
 
 __all__ = [
+    "ASKED",
     "CLIP_GRIDS",
     "CLIP_METHODS",
     "CLIP_MODELS",
@@ -50,7 +51,9 @@ __all__ = [
     "method_settings",
     "neighbours",
     "recorded_runs",
+    "recorded_search",
     "retrieval_precision",
+    "search_path",
     "table_13",
     "tokenise",
     "train_clip",

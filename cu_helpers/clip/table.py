@@ -1,10 +1,14 @@
 """Table 13 from recorded runs, beside what is left of the paper's."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ..comparison import NONE_RECORDED, interval, paired_runs
 from ..figures import LABELS
 from ..paper import TABLE_13
+from ..results import results_folder
+from ..tuning import Trial
 
 ROWS = ("original", "retrain", "contrastive", "gradient_ascent", "finetune")
 PAPER_NAMES = ROWS[2:]  # the methods that section D.6 compares
@@ -53,3 +57,16 @@ def effects_table(rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Ma
         cells = [interval(run.get(key) for run in runs) for key in columns]
         lines.append(f"| {name} | " + " | ".join("–" if cell is None else str(cell) for cell in cells) + " |")
     return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+
+
+def search_path(dataset: str, clip_model: str, method: str, profile: str = "laptop") -> Path:
+    """Where a method's search is recorded."""
+    return results_folder() / "tuning" / profile / f"{dataset}-{clip_model}_clip-class-{method}.json"
+
+
+def recorded_search(dataset: str, clip_model: str, method: str) -> list[Trial]:
+    """The trials of a method's recorded search; none if there is no record."""
+    path = search_path(dataset, clip_model, method)
+    if not path.exists():
+        return []
+    return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
