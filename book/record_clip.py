@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from time import strftime
 from typing import Any
 
@@ -29,7 +28,7 @@ from cu_helpers.experiments import describe_task
 from cu_helpers.files import write_text
 from cu_helpers.metrics import evaluate
 from cu_helpers.profiles import PROFILES, Profile, get_profile
-from cu_helpers.results import commit, describe_device, plain, record, record_path, results_folder
+from cu_helpers.results import commit, describe_device, plain, record, record_path
 from cu_helpers.training import accuracy
 from cu_helpers.tuning import Trial, tuning_score, tuning_sets
 
@@ -133,12 +132,6 @@ def record_seed(bench: Bench) -> None:
     record_method(bench, "contrastive", "bystanders", clip.without_bystanders(bench.task, absent), ours)
 
 
-def search_path(bench: Bench, method: str) -> Path:
-    """Where a method's search is recorded."""
-    name = f"{bench.task.dataset}-{bench.clip_model}_clip-class-{method}.json"
-    return results_folder() / "tuning" / bench.profile.name / name
-
-
 def measure(model: clip.ZeroShotClip, task: ForgetTask) -> dict[str, float]:
     """Accuracies on the forget set and on validation images."""
     return {name: accuracy(as_classifier(model), images) for name, images in tuning_sets(task).items()}
@@ -160,7 +153,7 @@ def search(bench: Bench) -> None:
     """Make and record the searches that are missing."""
     reference = measure(bench.retrained.model, bench.task)
     for method, grid in clip.CLIP_GRIDS.items():
-        path = search_path(bench, method)
+        path = clip.search_path(bench.task.dataset, bench.clip_model, method, bench.profile.name)
         if path.exists():
             continue
         trials = []

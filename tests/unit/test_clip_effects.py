@@ -1,6 +1,5 @@
 """Side effects against loops and known cases; Table 13 and the presets against their records."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,8 @@ from cu_helpers.data import forget_samples
 from cu_helpers.inference import embed, predict_logits
 from cu_helpers.profiles import get_profile
 from cu_helpers.results import record
-from cu_helpers.tuning import Trial, best
+from cu_helpers.tuning import best
 
-ROOT = Path(__file__).resolve().parents[2]
 TASK = task()
 
 
@@ -157,6 +155,7 @@ def one_run(method: str, seed: int, forgotten: float, retained: float, **changes
 
 def test_table_13_without_records_says_so(results: Path) -> None:
     assert table_13() == NONE_RECORDED
+    assert clip.recorded_search("digits", "small", "contrastive") == []
     assert effects_table({"Original": []}, {"retrieval": "found (%)"}) == "\n".join(
         ["| run | found (%) |", "|---|---|", "| Original | – |"]
     )
@@ -183,11 +182,10 @@ def test_table_13_pairs_seeds_and_marks_what_is_lost(results: Path) -> None:
 
 @pytest.mark.parametrize("method", list(clip.CLIP_METHODS))
 def test_the_small_clips_settings_are_the_best_of_the_recorded_search(method: str) -> None:
-    path = ROOT / "book" / "results" / "tuning" / "laptop" / f"digits-small_clip-class-{method}.json"
-    trials = [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
+    trials = clip.recorded_search("digits", "small", method)
     grid = clip.CLIP_GRIDS[method]
     assert len(trials) == 6
-    assert {tuple(trial.changes) for trial in trials} == {tuple(grid)}
+    assert {frozenset(trial.changes) for trial in trials} == {frozenset(grid)}
     settings = method_settings("small", get_profile("laptop", "digits"), method)
     assert {name: getattr(settings, name) for name in grid} == best(trials).changes
 
