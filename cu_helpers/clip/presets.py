@@ -40,7 +40,7 @@ def train_settings(clip_model: str, profile: Profile) -> ClipTrainSettings:
         return ClipTrainSettings(epochs=1 if smoke else 10)
     small = ClipTrainSettings(learning_rate=5e-4, wording="captions", augment=True, precision="float32")
     if profile.dataset == "digits":
-        return replace(small, epochs=12 if smoke else 40, batch_size=36)
+        return replace(small, epochs=16 if smoke else 40, batch_size=36)
     return replace(small, epochs=4 if smoke else 10, learning_rate=1e-3)
 
 
@@ -58,7 +58,7 @@ def method_settings(clip_model: str, profile: Profile, method: str) -> Any:
     smoke, digits = profile.name == "smoke", profile.dataset == "digits"
     shared: dict[str, Any] = {
         "batch_size": 6 if digits else 64,
-        "max_rounds": 3 if smoke else 30,
+        "max_rounds": 4 if smoke else 30,
         "precision": "float32",
         "stopping": Stopping(check_every=1),
     }

@@ -3,23 +3,37 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..comparison import NONE_RECORDED, interval, paired_runs
+from ..comparison import NONE_RECORDED, interval
 from ..figures import LABELS
 from ..paper import TABLE_13
-from ..results import results_folder
+from ..results import read_runs, results_folder
 from ..tuning import Trial
 
 ROWS = ("original", "retrain", "contrastive", "gradient_ascent", "finetune")
 PAPER_NAMES = ROWS[2:]  # the methods that section D.6 compares
 
 
+Pair = tuple[dict[str, Any], dict[str, Any]]
+
+
+def _pairs(dataset: str, clip_model: str, method: str, variant: str | None) -> list[Pair]:
+    """(run, Retrain's run of the same profile, task and seed) for each recorded run."""
+
+    def found(name: str, of: str | None) -> dict[tuple[Any, ...], dict[str, Any]]:
+        runs = read_runs(dataset=dataset, model=f"{clip_model}_clip", method=name, variant=of)
+        return {(run["profile"], run["task"], run["seed"]): run for run in runs}
+
+    references = found("retrain", None)
+    return [(run, references[key]) for key, run in found(method, variant).items() if key in references]
+
+
 def recorded_runs(
     dataset: str = "digits", clip_model: str = "small", method: str = "contrastive", variant: str | None = None
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """(metrics, those of the Retrain of the same seed) for each recorded seed."""
-    pairs = paired_runs(dataset, "class", method, variant, f"{clip_model}_clip")
-    return [(run["metrics"], reference["metrics"]) for run, reference in pairs]
+    return [(run["metrics"], reference["metrics"]) for run, reference in _pairs(dataset, clip_model, method, variant)]
 
 
 def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
@@ -28,7 +42,7 @@ def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
     head += ["steps", "images passed", "seconds", "ended by", "paper: forgotten", "paper: retained"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for method in ROWS:
-        pairs = paired_runs(dataset, "class", method, None, f"{clip_model}_clip")
+        pairs = _pairs(dataset, clip_model, method, None)
         if not pairs:
             continue
         cells = [LABELS[method], str(len(pairs))]
