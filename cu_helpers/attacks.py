@@ -1,13 +1,11 @@
 """The paper's membership inference attack (section 5.1), and a report of what needs one model alone."""
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -16,94 +14,19 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from .attack_data import LEAST, AttackSets, attack_sets, check_disjoint
 from .attack_scores import THRESHOLDS, check_finite
 from .data import ForgetTask, ImageData
 from .errors import choose
 from .inference import predict_logits
 from .models import EmbeddingClassifier
 from .roc import auc, needed_non_members, tpr_at
-from .splits import balanced_split
 
 FEATURES = ("softmax", "sorted_softmax", "logits")
 ATTACK_MODELS = ("logistic", "mlp")
-LEAST = 20  # of each kind: with fewer, ten features separate any two sets
-MOST = 5000  # of each set that attack_sets draws, so that a report takes seconds
 # What attack_report fits. The paper names neither features nor attack model; the first is our reading.
 VARIANTS = (("softmax", "logistic"), ("logits", "logistic"), ("sorted_softmax", "logistic"), ("softmax", "mlp"))
 RATES = (0.01, 0.001)  # false-positive rates of the report; the second only where the counts allow it
-
-
-@dataclass(frozen=True)
-class AttackSets:
-    """Disjoint sets for one attack: members and non_members train it, targets are scored."""
-
-    members: ImageData
-    non_members: ImageData
-    targets: dict[str, ImageData]
-
-
-def image_keys(images: ImageData) -> list[bytes]:
-    """A key for each image: equal pixels and label, equal key (but for a chance of 2^-128)."""
-    rows, labels = images.images.cpu().numpy(), images.labels.cpu().numpy()
-    return [
-        hashlib.blake2b(row.tobytes() + int(label).to_bytes(8, "little", signed=True), digest_size=16).digest()
-        for row, label in zip(rows, labels, strict=True)
-    ]
-
-
-def _without(images: ImageData, seen: set[bytes]) -> ImageData:
-    """The images whose key is not in `seen`, each once; their keys are added to `seen`."""
-    kept = []
-    for position, key in enumerate(image_keys(images)):
-        if key not in seen:
-            seen.add(key)
-            kept.append(position)
-    return images if len(kept) == len(images) else images.select(torch.tensor(kept, device=images.device))
-
-
-def attack_sets(task: ForgetTask, seed: int = 0) -> AttackSets:
-    """Draw the sets of the paper's attack so that nothing that trains it is scored.
-
-    members: of task.retain. non_members: of task.test, as many. Targets: "forgotten" (task.forget),
-    "held_out" (other retained images) and "unseen" (other test images), at most `MOST` each. All
-    draws keep the shares of the classes.
-
-    For a class, members, non-members, held_out and unseen leave the class out: with it among the
-    non-members alone, the attack would learn to know the class. A fourth target,
-    "unseen_of_class", holds its test images.
-
-    A test image with an exact copy in the training split was trained on, and a retained image with
-    a copy in the forget set would train the attack on a target: both are left out.
-    Raises ValueError if fewer than `LEAST` members or non-members are left.
-    """
-    seen = set(image_keys(task.forget))
-    retain = _without(task.retain, seen)
-    test = _without(task.test if task.retain_test is None else task.retain_test, seen)
-    size = min(len(retain) // 2, len(test) // 2, MOST)
-    if size < LEAST:
-        raise ValueError(
-            f"{len(retain)} retained and {len(test)} test images leave {size} to train the attack and as many to "
-            f"score; expected at least {LEAST}, so {2 * LEAST} of each"
-        )
-    members, held_out = _halves(retain, size, seed)
-    non_members, unseen = _halves(test, size, seed)
-    targets = {"forgotten": _some(task.forget, seed), "held_out": held_out, "unseen": unseen}
-    if task.forget_test is not None:
-        targets["unseen_of_class"] = _some(_without(task.forget_test, seen), seed)
-    return AttackSets(members, non_members, targets)
-
-
-def _halves(images: ImageData, size: int, seed: int) -> tuple[ImageData, ImageData]:
-    """`size` images for training the attack, and at most MOST of the others."""
-    chosen, rest = balanced_split(images.labels, size, seed)
-    return images.select(chosen), _some(images.select(rest), seed)
-
-
-def _some(images: ImageData, seed: int) -> ImageData:
-    """At most MOST images, with the shares of the classes kept."""
-    if len(images) <= MOST:
-        return images
-    return images.select(balanced_split(images.labels, MOST, seed)[0])
 
 
 def attack_features(logits: Tensor, features: str = "softmax") -> NDArray[np.float64]:
@@ -169,22 +92,24 @@ def outputs(model: EmbeddingClassifier, images: ImageData) -> Tensor:
     return predict_logits(model, images, "float32").cpu()
 
 
-def check_disjoint(members: ImageData, non_members: ImageData, targets: Mapping[str, ImageData]) -> None:
-    """Raise ValueError if an image (equal pixels and label) is on both sides, or trains the attack and is scored."""
-    trains = {"members": set(image_keys(members)), "non-members": set(image_keys(non_members))}
-    both = len(trains["members"] & trains["non-members"])
-    if both:
-        raise ValueError(f"{both} images are among the members and the non-members; expected two sets that share none")
-    for name, images in targets.items():
-        if len(images) == 0:
-            raise ValueError(f"the target {name!r} is empty; expected at least one image")
-        keys = set(image_keys(images))
-        for kind, known in trains.items():
-            if keys & known:
-                raise ValueError(
-                    f"{len(keys & known)} images of the target {name!r} are among the {kind} that train the attack; "
-                    "expected none (attack_sets draws disjoint sets)"
-                )
+@dataclass(frozen=True)
+class AttackOutputs:
+    """What one model says of `AttackSets`: logits (n, classes), and the targets' labels (n,), on the CPU."""
+
+    members: Tensor
+    non_members: Tensor
+    targets: dict[str, Tensor]
+    labels: dict[str, Tensor]
+
+
+def attack_outputs(model: EmbeddingClassifier, sets: AttackSets) -> AttackOutputs:
+    """Run a model once over all sets of an attack."""
+    return AttackOutputs(
+        outputs(model, sets.members),
+        outputs(model, sets.non_members),
+        {name: outputs(model, images) for name, images in sets.targets.items()},
+        {name: images.labels.cpu() for name, images in sets.targets.items()},
+    )
 
 
 def membership_inference(
@@ -209,8 +134,8 @@ def membership_inference(
     kind, or for a model whose outputs are not finite.
     """
     check_disjoint(members, non_members, targets)
-    scored = {name: outputs(model, images) for name, images in targets.items()}
-    return member_rates(outputs(model, members), outputs(model, non_members), scored, seed, features, attack_model)
+    said = attack_outputs(model, AttackSets(members, non_members, targets))
+    return member_rates(said.members, said.non_members, said.targets, seed, features, attack_model)
 
 
 def attack_report(model: EmbeddingClassifier, task: ForgetTask, seed: int = 0) -> dict[str, Any]:
@@ -223,14 +148,15 @@ def attack_report(model: EmbeddingClassifier, task: ForgetTask, seed: int = 0) -
     same class; "held_out" against unseen: what the score can tell of this model at all. A rate that
     the counts do not allow is left out.
     """
-    sets = attack_sets(task, seed)
-    members, non_members = outputs(model, sets.members), outputs(model, sets.non_members)
-    logits = {name: outputs(model, images) for name, images in sets.targets.items()}
-    labels = {name: images.labels.cpu() for name, images in sets.targets.items()}
-    against = {"forgotten": "unseen_of_class" if "unseen_of_class" in logits else "unseen", "held_out": "unseen"}
+    return report_of(attack_outputs(model, attack_sets(task, seed)), seed)
+
+
+def report_of(said: AttackOutputs, seed: int = 0) -> dict[str, Any]:
+    """`attack_report` from what the model said already."""
+    against = {"forgotten": "unseen_of_class" if "unseen_of_class" in said.targets else "unseen", "held_out": "unseen"}
     thresholds: dict[str, Any] = {}
     for score, function in THRESHOLDS.items():
-        of = {name: function(logits[name], labels[name]).numpy() for name in logits}
+        of = {name: function(logits, said.labels[name]).numpy() for name, logits in said.targets.items()}
         thresholds[score] = {
             target: {
                 "auc": asdict(auc(of[target], of[other])),
@@ -242,12 +168,14 @@ def attack_report(model: EmbeddingClassifier, task: ForgetTask, seed: int = 0) -
             }
             for target, other in against.items()
         }
-    counts = {"members": len(members), "non_members": len(non_members)}
+    counts = {"members": len(said.members), "non_members": len(said.non_members)}
     return {
         "seed": seed,
-        "counts": counts | {name: len(of) for name, of in logits.items()},
+        "counts": counts | {name: len(of) for name, of in said.targets.items()},
         "member_rates": {
-            f"{features}, {attack_model}": member_rates(members, non_members, logits, seed, features, attack_model)
+            f"{features}, {attack_model}": member_rates(
+                said.members, said.non_members, said.targets, seed, features, attack_model
+            )
             for features, attack_model in VARIANTS
         },
         "thresholds": thresholds,

@@ -9,8 +9,9 @@ from conftest import MEAN, STD, image_data
 from torch import Tensor
 
 from cu_helpers import attacks, training
+from cu_helpers.attack_data import attack_sets, check_disjoint, image_keys
 from cu_helpers.attack_scores import THRESHOLDS, loss_score
-from cu_helpers.attacks import attack_report, attack_sets, image_keys, member_rates, membership_inference
+from cu_helpers.attacks import attack_report, member_rates, membership_inference
 from cu_helpers.data import Dataset, ForgetTask, ImageData, forget_class, forget_samples
 from cu_helpers.models import EmbeddingClassifier, build_model
 from cu_helpers.roc import auc, tpr_at
@@ -144,7 +145,7 @@ def test_copies_are_left_out_of_the_draw(digits: Dataset) -> None:
     clean, mixed = attack_sets(task), attack_sets(with_copies(task))
     assert len(mixed.members) == len(clean.members)
     assert len(mixed.targets["unseen"]) == len(clean.targets["unseen"])
-    attacks.check_disjoint(mixed.members, mixed.non_members, mixed.targets)
+    check_disjoint(mixed.members, mixed.non_members, mixed.targets)
 
 
 def test_the_report_is_plain_and_says_what_was_scored(memoriser: EmbeddingClassifier) -> None:
