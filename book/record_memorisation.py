@@ -78,11 +78,12 @@ def shadows(profile: Profile, dataset: Dataset, count: int) -> None:
 def runs(profile: Profile, dataset: Dataset, seeds: list[int]) -> None:
     """Forget each graded set, and a random one of the same size, with each method and seed."""
     scores = memorisation(read_shadows(profile))
-    fixed = {"profile": profile.name, "dataset": profile.dataset, "count": profile.count}
+    fixed = {"profile": profile.name, "dataset": profile.dataset, "count": profile.count, "graded": "within classes"}
     rows = kept(graded_path(profile), "runs", fixed)
     for seed in seeds:
         tasks = {
-            name: forget_these(dataset, index, seed) for name, index in graded(scores, profile.count, seed).items()
+            name: forget_these(dataset, index, seed)
+            for name, index in graded(scores, dataset.train.labels.cpu(), profile.count, seed).items()
         }
         tasks["random"] = make_task(dataset, profile, "samples", seed)
         original = original_model(dataset, profile, seed).model

@@ -43,18 +43,24 @@ def memorisation(shadows: Shadows) -> Tensor:
     return (member * right).sum(dim=0) / inside - ((1 - member) * right).sum(dim=0) / outside
 
 
-def graded(scores: Tensor, count: int, seed: int = 0) -> dict[str, Tensor]:
-    """Three disjoint sets of `count` positions: the lowest scores, those around the middle, and the highest.
+def graded(scores: Tensor, labels: Tensor, count: int, seed: int = 0) -> dict[str, Tensor]:
+    """Three disjoint sets of `count` positions: the lowest scores of each class, its middle ones, and its highest.
 
-    seed: orders images with equal scores. Zhao et al. 2024 grade in this way. Raises ValueError if there are fewer
-    than three times `count` scores.
+    scores, labels: (n,). Zhao et al. 2024 grade all images together. Within classes every set has the same classes:
+    else the lowest scores would take most of an easy class away, and Retrain would miss the class and not the images.
+    seed: orders equals. Raises ValueError if there are fewer than three times `count` scores.
     """
     if not 1 <= count <= len(scores) // 3:
         raise ValueError(f"three sets of {count} images were asked for; expected 1 to {len(scores) // 3} in each")
     shuffled = torch.randperm(len(scores), generator=generator(seed, torch.device("cpu"))).to(scores.device)
     order = shuffled[scores[shuffled].argsort(stable=True)]
+    place = torch.empty(len(scores), dtype=torch.float64, device=scores.device)
+    for label in torch.unique(labels):
+        own = order[labels[order] == label]
+        place[own] = (torch.arange(len(own), dtype=torch.float64, device=scores.device) + 0.5) / len(own)
+    ranked = shuffled[place[shuffled].argsort(stable=True)]
     middle = (len(scores) - count) // 2
-    return {"low": order[:count], "medium": order[middle : middle + count], "high": order[len(order) - count :]}
+    return {"low": ranked[:count], "medium": ranked[middle : middle + count], "high": ranked[len(ranked) - count :]}
 
 
 def shadow_path(profile: Profile) -> Path:

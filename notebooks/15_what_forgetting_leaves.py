@@ -743,8 +743,10 @@ if shadows is not None:
     )
 
 # %% [markdown]
-# Now forget as many images as the sample task does, four times: the least memorised ones, those in the middle, the most
-# memorised ones, and random ones. Each set has its own Retrain, and there are three seeds.
+# Now forget as many images as the sample task does, four times: the least memorised images of each class, those in its middle,
+# the most memorised ones, and random ones. Why *of each class*? The least memorised images of all come from a few easy classes;
+# without them Retrain would miss half a class, and the set would be hard for another reason. Each set has its own Retrain, and
+# there are three seeds.
 
 # %%
 if shadows is not None:

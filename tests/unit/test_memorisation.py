@@ -36,16 +36,34 @@ def test_a_model_that_memorises_scores_one_and_one_that_generalises_zero() -> No
 
 def test_graded_sets_are_disjoint_and_in_order() -> None:
     scores = torch.rand(30, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    sets = graded(scores, 6)
+    one = torch.zeros(30, dtype=torch.int64)
+    sets = graded(scores, one, 6)
     ordered = scores.sort().values
     assert sorted(scores[sets["low"]].tolist()) == ordered[:6].tolist()
     assert sorted(scores[sets["medium"]].tolist()) == ordered[12:18].tolist()
     assert sorted(scores[sets["high"]].tolist()) == ordered[24:].tolist()
     assert len(set(torch.cat(list(sets.values())).tolist())) == 18
-    ties = [set(graded(torch.zeros(30), 6, seed)["low"].tolist()) for seed in (0, 0, 1)]
+    ties = [set(graded(torch.zeros(30), one, 6, seed)["low"].tolist()) for seed in (0, 0, 1)]
     assert ties[0] == ties[1] != ties[2], "the seed draws among equals"
     with pytest.raises(ValueError, match="expected 1 to 10 in each"):
-        graded(scores, 11)
+        graded(scores, one, 11)
+
+
+def test_every_grade_has_the_same_classes() -> None:
+    """A class of low scores throughout must not fill the low set by itself."""
+    labels = torch.arange(40) % 2
+    scores = labels + torch.rand(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
+    for name, chosen in graded(scores, labels, 10).items():
+        assert (torch.bincount(labels[chosen]) - 5).abs().max() <= 1, "the same share of each class, to one image"
+        for label in (0, 1):
+            own = scores[labels == label].sort().values
+            there = scores[chosen[labels[chosen] == label]]
+            first = {"low": 0, "high": 15}.get(name)
+            if first is not None:
+                assert sorted(there.tolist()) == own[first : first + 5].tolist()
+            else:
+                assert own[5] < there.min()
+                assert there.max() < own[15]
 
 
 def test_named_images_are_forgotten(digits: Dataset) -> None:
