@@ -766,14 +766,18 @@ assert abs(area(50) - limit) < 0.02
 # %% [markdown]
 # ## What we showed, and what we did not
 #
-# - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up outputs, and in the tables above, where its verdict stands in its last
-#   row. Sorted probabilities or a hidden layer can, and their rates for Retrain come near to the paper's.
-# - For a forgotten class every trained attack that we tried is marked broken where its table says so: use a score against unseen
-#   images of the same class instead.
-# - Retrain, not zero, is the goal. The paper's own Table 4 has a cell that is best by "lower is better" and over-forgotten by distance.
-# - Every attack is judged on the original before it is believed. The rule's ten points are a choice, made for the number of images here.
-# - U-LiRA has Retrain at chance and the original well above it, so its distances between methods mean something. It was run on the digits alone, with narrow models trained on halves, settings that
-#   were searched for a wider model, and one forget-set size.
+# - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up
+#   outputs, and in the tables above, where its verdict stands in its last row. Sorted probabilities or a hidden layer can, and
+#   at the paper's size their rates for Retrain come near to the paper's.
+# - For a forgotten class a trained attack has seen no member of that class, and the tables mark it as broken. A score against
+#   unseen images of the same class still works.
+# - Retrain, not zero, is the goal. The paper's own Table 4 has a cell that is best by "lower is better" and over-forgotten by
+#   distance.
+# - Every attack is judged on the original before it is believed. The rule's ten points are a choice, made for the number of
+#   images here.
+# - U-LiRA has Retrain at chance and the original well above it, so its distances between methods mean something. It was run on
+#   the digits alone, with narrow models trained on halves, settings that were searched for a wider model, and one size of the
+#   forget set.
 # - An attack that finds nothing proves nothing: a better one may come. Chapter 15 looks inside the representation instead.
 # - SVHN was not run. Table 19 has the paper's surviving cells and says so.
 #
