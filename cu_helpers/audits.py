@@ -21,7 +21,7 @@ LIMIT, FORGET_LIMIT = 2000, 500  # images of a set; a share of 500 is known to t
 SHOTS = 5  # images behind each centre
 SHOWN_OF_CLASS = 10  # forgotten images from which a class is relearned; as many retained ones keep the rest
 SHOWN_SAMPLES = 100  # forgotten samples that are relearned
-MEASURED = 100  # unseen images that say whether a class is back
+MEASURED = 100  # unseen images at most that say whether a class is back; a tenth of `limit` if that is fewer
 CLASS_TARGET, SAMPLE_TARGET = 0.9, 0.99  # share of the original's accuracy that counts as relearned
 CLASS_RELEARNING = RelearnSettings(steps=60, learning_rate=3e-3)
 SAMPLE_RELEARNING = RelearnSettings(steps=40, learning_rate=1e-3)
@@ -29,19 +29,24 @@ SAMPLE_RELEARNING = RelearnSettings(steps=40, learning_rate=1e-3)
 
 @dataclass(frozen=True)
 class Sets:
-    """The images that are looked at, the same for every model."""
+    """The images that are looked at, the same for every model.
+
+    relearned: unseen images that tell whether a forgotten class is back; None if samples are forgotten.
+    """
 
     forget: ImageData
     retain: ImageData
     unseen: ImageData
+    relearned: ImageData | None
 
 
-def draw_sets(task: ForgetTask, seed: int) -> Sets:
-    """At most FORGET_LIMIT forgotten, LIMIT retained and LIMIT unseen images of a task."""
+def draw_sets(task: ForgetTask, seed: int, limit: int = LIMIT) -> Sets:
+    """At most FORGET_LIMIT forgotten, `limit` retained and `limit` unseen images of a task."""
     return Sets(
         draw_from(task.forget, FORGET_LIMIT, seed),
-        draw_from(task.retain, LIMIT, seed),
-        draw_from(task.test, LIMIT, seed),
+        draw_from(task.retain, limit, seed),
+        draw_from(task.test, limit, seed),
+        None if task.forget_test is None else draw_from(task.forget_test, min(MEASURED, limit // 10), seed),
     )
 
 
@@ -78,10 +83,12 @@ def audit_all(
     original: EmbeddingClassifier,
     retrained: EmbeddingClassifier,
     seed: int = 0,
+    limit: int = LIMIT,
+    relearning: bool = True,
 ) -> dict[str, Audit]:
     """Look inside each model after it has forgotten `task.forget`, on the device of the task's images.
 
-    At most FORGET_LIMIT forgotten, LIMIT retained and LIMIT test images are looked at, the same for every model of
+    At most FORGET_LIMIT forgotten, `limit` retained and `limit` test images are looked at, the same for every model of
     a seed. Shares, accuracies and AUCs are in percent. "Forgotten" images are training images; "unseen" ones are
     test images: of the forgotten class, or with the class proportions of the forgotten samples. Every audit has
 
@@ -104,22 +111,22 @@ def audit_all(
     Samples also have, fitted on retained images: probe_z, probe_features, knn_z, knn_features (accuracy on the
     forgotten samples); and on unseen ones probe_unseen, knn_unseen, centroid_unseen, relearn_unseen (and _curve).
 
-    Raises ValueError for a model whose output is not finite, or sets that are too small (five images for a probe).
+    relearning: False leaves out the numbers of relearning, which take half of the time. Raises ValueError for a model
+    whose output is not finite, or sets that are too small (five images for a probe).
     """
-    sets = draw_sets(task, seed)
+    sets = draw_sets(task, seed, limit)
     before, reference = (look(one, sets, task.label) for one in (original, retrained))
-    return {name: _audit(model, task, sets, original, before, reference, seed) for name, model in models.items()}
+    found = {}
+    for name, model in models.items():
+        found[name] = _audit(model, task, sets, before, reference, seed)
+        if relearning and sets.relearned is not None:
+            found[name] |= _relearn_class(model, task, original, sets.relearned, seed)
+        elif relearning:
+            found[name] |= _relearn_samples(model, task, original, seed)
+    return found
 
 
-def _audit(
-    model: EmbeddingClassifier,
-    task: ForgetTask,
-    sets: Sets,
-    original: EmbeddingClassifier,
-    before: Look,
-    reference: Look,
-    seed: int,
-) -> Audit:
+def _audit(model: EmbeddingClassifier, task: ForgetTask, sets: Sets, before: Look, reference: Look, seed: int) -> Audit:
     classes, label = len(task.classes), task.label
     ours, retain = look(model, sets, label), view(model, sets.retain)
     found = _answers(ours, reference, classes, label) | _likeness(ours, retain, classes, label, seed)
@@ -129,9 +136,8 @@ def _audit(
         found[f"structure{end}"] = inner_structure(ours.forget.z, other.forget.z, ours.forget.labels)
         found[f"structure_unseen{end}"] = inner_structure(ours.alike.z, other.alike.z, ours.alike.labels)
     if label is None:
-        found |= _sample_readings(ours, retain, classes, seed)
-        return found | _relearn_samples(model, task, original, seed)
-    return found | _class_readings(ours, retain, label, classes, seed) | _relearn_class(model, task, original, seed)
+        return found | _sample_readings(ours, retain, classes, seed)
+    return found | _class_readings(ours, retain, label, classes, seed)
 
 
 def _answers(ours: Look, reference: Look, classes: int, label: int | None) -> Audit:
@@ -195,11 +201,11 @@ def _sample_readings(ours: Look, retain: View, classes: int, seed: int) -> Audit
     return found
 
 
-def _relearn_class(model: EmbeddingClassifier, task: ForgetTask, original: EmbeddingClassifier, seed: int) -> Audit:
-    assert task.forget_test is not None
+def _relearn_class(
+    model: EmbeddingClassifier, task: ForgetTask, original: EmbeddingClassifier, measured: ImageData, seed: int
+) -> Audit:
     few = draw_from(task.forget, SHOWN_OF_CLASS, seed)
     shown = joined(few, draw_from(task.retain, len(few), seed))
-    measured = draw_from(task.forget_test, MEASURED, seed)
     target = CLASS_TARGET * accuracy(original, measured, "float32")
     found = relearn(model, shown, target, measured, CLASS_RELEARNING, task.label)
     return {"relearn_steps": float(found.steps), "relearn_curve": list(found.curve)}

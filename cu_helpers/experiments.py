@@ -138,10 +138,11 @@ def record_unlearning(
     settings: None means the profile's. variant: names a run whose settings are not the profile's.
     curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
     retrained: the reference; with it the record also holds retrain_metrics, its accuracies on this
-    task. verified: attack and audit the model, see `verify`; this needs retrained. retrain_steps: end the run after as many seconds
-    as that many of Retrain's steps take here and now, whatever its stop rule says. shared: how many
-    processes use the device at once. Alone, the record has retrain_step_seconds, the mean of what
-    was measured just before and just after the run; beside others seconds say too little for that.
+    task. verified: attack and audit the model, see `verify`; this needs retrained. retrain_steps:
+    end the run after as many seconds as that many of Retrain's steps take here and now, whatever its
+    stop rule says. shared: how many processes use the device at once. Alone, the record has
+    retrain_step_seconds, the mean of what was measured just before and just after the run; beside
+    others seconds say too little for that.
     """
     rows: list[dict[str, float]] = []
 

@@ -1,4 +1,6 @@
-"""The contrastive unlearning losses of the paper: Eq. 5 (samples) and Eq. 6 (a class)."""
+"""The contrastive unlearning losses of the paper: Eq. 5 (samples), Eq. 6 (a class), Eq. 11 (a queue)."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -8,15 +10,17 @@ REDUCTIONS = ("mean", "sum")
 PUSH_WEIGHTS = ("paper", "released")
 
 
-def _check_embeddings(forget_z: Tensor, retain_z: Tensor, temperature: float, reduction: str) -> None:
-    for name, z in (("forget_z", forget_z), ("retain_z", retain_z)):
+def _check_embeddings(
+    forget_z: Tensor, retain_z: Tensor, temperature: float, reduction: str, other: str = "retain_z"
+) -> None:
+    for name, z in (("forget_z", forget_z), (other, retain_z)):
         if z.ndim != 2 or not z.is_floating_point() or z.shape[0] == 0:
             raise ValueError(
                 f"{name} is {z.dtype} of shape {tuple(z.shape)}; expected floats of shape (batch, dim) with batch >= 1"
             )
     if forget_z.shape[1] != retain_z.shape[1]:
         raise ValueError(
-            f"forget_z has shape {tuple(forget_z.shape)} and retain_z {tuple(retain_z.shape)}; "
+            f"forget_z has shape {tuple(forget_z.shape)} and {other} {tuple(retain_z.shape)}; "
             "expected the same embedding dimension in both"
         )
     check_temperature(temperature)
@@ -116,3 +120,43 @@ def class_unlearning_loss(
     s = _similarities(forget_z, retain_z, temperature)
     count = torch.tensor(float(len(retain_z)), dtype=s.dtype, device=s.device)
     return _reduce(count.log() - s.mean(dim=1), reduction)
+
+
+def _log_sum_exp(s: Tensor, chosen: Tensor) -> Tensor:
+    """log of the sum of exp over the chosen entries of each row of s; log of the row's length where none is."""
+    some = chosen.any(dim=1)
+    # A row of -inf alone would have the gradient NaN: it keeps s here, and torch.where drops it below.
+    value = s.masked_fill(~chosen & some[:, None], -torch.inf).logsumexp(dim=1)
+    return torch.where(some, value, math.log(s.shape[1]))
+
+
+def queue_unlearning_loss(
+    forget_z: Tensor,
+    forget_y: Tensor,
+    queue_z: Tensor,
+    queue_y: Tensor,
+    temperature: float = 0.7,
+    reduction: str = "mean",
+) -> Tensor:
+    """Contrastive unlearning loss against a queue of retained embeddings (paper, Eq. 11).
+
+    With s_ij = z_i . z_j / tau, and Eq. 11's signs, where z+ is what an anchor is pulled *to*:
+
+        L_i = -log( sum_{z+: other labels} exp(s_i+) / sum_{z-: same label} exp(s_i-) )
+
+    forget_z: anchors, (B, dim), unit norm. forget_y: their labels, (B,). queue_z, queue_y: the
+    queue's embeddings, (K, dim), and labels, (K,). temperature: tau, from 1e-3 to 1e3. reduction:
+    "mean" divides by B, "sum" does not. Returns a scalar in float32 or better.
+
+    An anchor without z- has the number of z+ as its denominator. An anchor without z+ contributes
+    zero. Raises ValueError for shapes that do not fit, a temperature out of range
+    or an unknown reduction.
+    """
+    _check_embeddings(forget_z, queue_z, temperature, reduction, "queue_z")
+    _check_labels("forget_y", forget_y, forget_z)
+    _check_labels("queue_y", queue_y, queue_z)
+    s = _similarities(forget_z, queue_z, temperature)
+    same = forget_y[:, None] == queue_y[None, :]
+    # Without z- every entry is a z+, so that a row's length is their number.
+    per_anchor = _log_sum_exp(s, same) - _log_sum_exp(s, ~same)
+    return _reduce(torch.where((~same).any(dim=1), per_anchor, 0), reduction)

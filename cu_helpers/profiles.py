@@ -11,6 +11,7 @@ from .training import TrainSettings
 from .unlearning import (
     BoundaryExpansionSettings,
     BoundaryShrinkSettings,
+    ContrastiveQueueSettings,
     ContrastiveSettings,
     FinetuneSettings,
     FisherSettings,
@@ -83,6 +84,8 @@ def _digits(name: str) -> Profile:
     # A smoke run shows that everything works, also where the stop rule never holds.
     limit: dict[str, Any] = {"max_rounds": 3} if smoke else {}
     ours = {"stopping": EVERY_BATCH, **limit}
+    # The queue starts with as many different retained scans: of 162 beside a class, of 144 beside the samples.
+    queue = ContrastiveQueueSettings(learning_rate=3e-3, queue_size=128, **ours)
     # The authors' batches are larger than a class of digits, and their noise than all retained scans.
     baselines: dict[str, Any] = {
         "boundary_shrink": BoundaryShrinkSettings(batch_size=small, **limit),
@@ -116,11 +119,13 @@ def _digits(name: str) -> Profile:
         class_settings={
             **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=1.0, batch_size=small, **ours),
+            "contrastive_queue": replace(queue, batch_size=small),
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
         sample_settings={
             **baselines,
             "contrastive": ContrastiveSettings(lambda_ul=0.3, learning_rate=3e-3, **ours),
+            "contrastive_queue": queue,
             "gradient_ascent": GradientAscentSettings(batch_size=small, **limit),
         },
     )
@@ -129,6 +134,7 @@ def _digits(name: str) -> Profile:
 def _images(name: str, dataset: str) -> Profile:
     """CIFAR, SVHN and Mini-ImageNet: the paper's sizes, or what a CPU trains in minutes."""
     if name == "smoke":
+        queue = ContrastiveQueueSettings(queue_size=256)  # of 360 retained images
         return Profile(
             name,
             dataset,
@@ -138,6 +144,8 @@ def _images(name: str, dataset: str) -> Profile:
             count=40,
             class_seeds=(0, 1),
             sample_seeds=(0, 1),
+            class_settings={"contrastive_queue": queue},
+            sample_settings={"contrastive_queue": queue},
         )
     shorter = {"neggrad_plus": NegGradPlusSettings(max_rounds=1), "salun": SalunSettings(max_rounds=2)}
     # From a search on CIFAR-10's validation images at profile laptop (thirteen settings for a class,
@@ -146,6 +154,7 @@ def _images(name: str, dataset: str) -> Profile:
     class_settings: dict[str, Any] = {
         **shorter,
         "contrastive": ContrastiveSettings(lambda_ul=1.0, learning_rate=3e-3, omega=2, max_rounds=3),
+        "contrastive_queue": ContrastiveQueueSettings(learning_rate=3e-3, omega=2, max_rounds=3),
         "finetune": FinetuneSettings(
             learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
         ),
@@ -155,6 +164,7 @@ def _images(name: str, dataset: str) -> Profile:
     sample_settings: dict[str, Any] = {
         **shorter,
         "contrastive": ContrastiveSettings(lambda_ul=0.5, learning_rate=1e-2, max_rounds=6, stopping=EVERY_BATCH),
+        "contrastive_queue": ContrastiveQueueSettings(learning_rate=1e-2, max_rounds=6, stopping=EVERY_BATCH),
         "finetune": FinetuneSettings(learning_rate=0.03, max_rounds=3),
         "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=15),
         "lcodec": LcodecSettings(perturbations=200, max_units=8),

@@ -24,6 +24,8 @@ from .unlearning import METHODS, unlearn
 # nothing to tune. The first knob is the method's main one.
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "contrastive": {"learning_rate": (1e-3, 3e-3, 1e-2), "lambda_ul": (0.5, 1.0)},
+    # The same ratios to lambda_ce, which is a half there.
+    "contrastive_queue": {"learning_rate": (1e-3, 3e-3, 1e-2), "lambda_ul": (0.25, 0.5)},
     "finetune": {"learning_rate": (0.01, 0.03, 0.1), "batch_size": (64, 256)},
     "gradient_ascent": {"learning_rate": (1e-4, 1e-3, 3e-3), "batch_size": (16, 64)},
     "fisher": {"alpha": (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)},

@@ -290,7 +290,7 @@ for a in (0.0, 0.05, 0.5, 0.95):
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds; the paper's numbers stand beside ours for orientation.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are. The paper's numbers stand beside ours.
 
 # %%
 for kind in ("class", "samples"):

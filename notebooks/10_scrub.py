@@ -289,7 +289,7 @@ for count in (0, 1, 3, 5):
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds. The paper ran SCRUB on a class only.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are. The paper ran SCRUB on a class only.
 
 # %%
 for kind in ("class", "samples"):

@@ -286,7 +286,7 @@ for name, net in nets.items():
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are.
 
 # %%
 display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive", "unsir"))))

@@ -383,7 +383,7 @@ display(
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds. The paper ran Fisher on samples only.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are. The paper ran Fisher on samples only.
 
 # %%
 for kind in ("class", "samples"):

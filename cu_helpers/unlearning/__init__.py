@@ -11,6 +11,7 @@ from ..models import EmbeddingClassifier
 from .boundary_expansion import BoundaryExpansionSettings, boundary_expansion
 from .boundary_shrink import BoundaryShrinkSettings, boundary_shrink
 from .contrastive import ContrastiveSettings, contrastive
+from .contrastive_queue import ContrastiveQueueSettings, contrastive_queue
 from .finetune import FinetuneSettings, finetune
 from .fisher import FisherSettings, fisher
 from .gradient_ascent import GradientAscentSettings, gradient_ascent
@@ -29,6 +30,7 @@ __all__ = [
     "METHODS",
     "BoundaryExpansionSettings",
     "BoundaryShrinkSettings",
+    "ContrastiveQueueSettings",
     "ContrastiveSettings",
     "FinetuneSettings",
     "FisherSettings",
@@ -63,6 +65,9 @@ BOTH = ("class", "samples")
 METHODS: dict[str, Method] = {
     "retrain": Method(retrain, RetrainSettings, BOTH, "the exact reference"),
     "contrastive": Method(contrastive, ContrastiveSettings, BOTH, "Contrastive Unlearning, 2024, Algorithm 1"),
+    "contrastive_queue": Method(
+        contrastive_queue, ContrastiveQueueSettings, BOTH, "Contrastive Unlearning, 2024, appendix D.7"
+    ),
     "finetune": Method(finetune, FinetuneSettings, BOTH, "Golatkar et al. 2020, section 6"),
     "gradient_ascent": Method(gradient_ascent, GradientAscentSettings, BOTH, "Golatkar et al. 2020; Thudi et al. 2022"),
     "fisher": Method(fisher, FisherSettings, BOTH, "Golatkar et al. 2020, section 4"),

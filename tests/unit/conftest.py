@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
 
 from cu_helpers import data, models, training
 
@@ -25,6 +28,18 @@ def image_data(count: int, side: int = 8, num_classes: int = 3, seed: int = 0, a
     pixels = centre[:, None, None, None] + rng.normal(0, 20, (count, 3, side, side))
     images = torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
     return data.ImageData(images, torch.from_numpy(labels.astype(np.int64)), MEAN, STD, augment)
+
+
+def unit_rows(count: int, dim: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    rows = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(rows, dim=1).to(dtype)
+
+
+def labels(count: int, num_classes: int, seed: int) -> Tensor:
+    return torch.randint(num_classes, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+temperatures = st.floats(-3, 3).map(lambda power: min(max(10.0**power, 1e-3), 1e3))
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from conftest import labels, temperatures, unit_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -61,22 +62,12 @@ def loop_class_loss(forget_z: Tensor, retain_z: Tensor, temperature: float, redu
     return total / len(anchors) if reduction == "mean" else total
 
 
-def unit_rows(count: int, dim: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    rows = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(rows, dim=1).to(dtype)
-
-
-def labels(count: int, num_classes: int, seed: int) -> Tensor:
-    return torch.randint(num_classes, (count,), generator=torch.Generator().manual_seed(seed))
-
-
 def case(seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Five anchors, nine retained rows, three classes; every anchor has positives and negatives."""
     retain_y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 0, 1])
     return unit_rows(5, 4, seed, dtype), torch.tensor([0, 1, 2, 1, 0]), unit_rows(9, 4, seed + 1, dtype), retain_y
 
 
-temperatures = st.floats(-3, 3).map(lambda power: min(max(10.0**power, 1e-3), 1e3))
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 5), st.integers(1, 4), st.integers(0, 10**6))
 
 

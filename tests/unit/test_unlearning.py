@@ -20,6 +20,7 @@ from cu_helpers.unlearning import (
     METHODS,
     BoundaryExpansionSettings,
     BoundaryShrinkSettings,
+    ContrastiveQueueSettings,
     ContrastiveSettings,
     FinetuneSettings,
     FisherSettings,
@@ -40,6 +41,9 @@ from cu_helpers.unlearning.contrastive import MINI_IMAGENET_DIM, retained_batch,
 NO_RULE = Stopping(rule="none")
 SHORT: dict[str, Any] = {
     "contrastive": ContrastiveSettings(batch_size=6, max_rounds=1, omega=2, precision="float32", stopping=NO_RULE),
+    "contrastive_queue": ContrastiveQueueSettings(
+        queue_size=20, batch_size=6, max_rounds=1, omega=2, precision="float32", stopping=NO_RULE
+    ),
     "finetune": FinetuneSettings(batch_size=60, max_rounds=1, precision="float32", stopping=NO_RULE),
     "gradient_ascent": GradientAscentSettings(batch_size=6, max_rounds=1, precision="float32", stopping=NO_RULE),
     "retrain": RetrainSettings(TrainSettings(epochs=1, batch_size=60, precision="float32")),
