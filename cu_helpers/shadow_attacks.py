@@ -66,11 +66,11 @@ def lira_power(records: ShadowRecords) -> Pair:
     )
 
 
-def memorisation(records: ShadowRecords) -> NDArray[np.float64]:
+def presence_effect(records: ShadowRecords) -> NDArray[np.float64]:
     """How much each image's own presence raises the confidence in its label, from -1 to 1, (n,).
 
-    The difference of the mean p_y over models that were trained on it and over those that were
-    not: Feldman and Zhang's (2020) memorisation, with a probability in place of a right answer.
+    The difference of the mean p_y over the original models that were trained on it and over those
+    that were not: memorisation (Feldman and Zhang 2020) with a probability in place of a right answer.
     """
     p = 1 / (1 + np.exp(-records.phi["original"]))
     inside = np.where(records.trained, p, 0).sum(axis=0) / records.trained.sum(axis=0)
@@ -79,12 +79,12 @@ def memorisation(records: ShadowRecords) -> NDArray[np.float64]:
 
 
 def graded(records: ShadowRecords, stage: str, groups: int = 3) -> list[Estimate]:
-    """AUC of U-LiRA on the images of each group, from the least to the most memorised.
+    """AUC of U-LiRA on the images of each group, from the least to the largest `presence_effect`.
 
-    Which images are memorised is read from the original models, all of them: a description of the
-    images, not something that the attack uses.
+    The effect is read from the original models, all of them: a description of the images, not
+    something that the attack uses.
     """
-    order = memorisation(records).argsort()
+    order = presence_effect(records).argsort()
     found = []
     for group in np.array_split(order, groups):
         part = replace(

@@ -705,13 +705,11 @@ if records:
     display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# ## Random images hide what memorised ones show
+# ## Where the attack finds something
 #
 # Most images teach a model nothing that others do not teach it as well; forgetting those is easy. The shadow models tell how
-# much an image's *own* presence matters: its mean $p_y$ in models that had it minus that in models that had not, its
-# **memorisation** (Feldman and Zhang 2020, with a probability in place of a right answer). We sort the images by it into
-# thirds and attack each third alone. The forget sets were drawn at random and graded afterwards; forgetting a set of
-# memorised images only is harder still, and is not done here.
+# much an image's *own* presence matters: its mean $p_y$ in models that had it minus that in models that had not. We sort the
+# images by this effect into thirds and attack each third alone. (Chapter 15 forgets sets that were chosen by memorisation.)
 
 # %%
 if records:
@@ -719,7 +717,7 @@ if records:
     for stage in records.phi:
         thirds = shadow_attacks.graded(records, stage)
         figure.add_scatter(
-            x=["least memorised", "middle", "most memorised"],
+            x=["least", "middle", "most"],
             y=[found.value for found in thirds],
             mode="lines+markers",
             name=figures.LABELS[stage],
@@ -727,11 +725,11 @@ if records:
         )
         print(f"{figures.LABELS[stage]:16}", "   ".join(str(found) for found in thirds))
     figure.add_hline(y=0.5, line={"dash": "dot", "color": figures.GREY})
-    figures.style(figure, "forgotten images by how much they are memorised", "AUC of U-LiRA")
+    figures.style(figure, "forgotten images by the effect of their own presence", "AUC of U-LiRA")
     figures.show(
         figure,
         "U-LiRA on thirds of the images. A method that fails, fails where an image's own presence mattered most.",
-        "Line plot of U-LiRA's AUC for each stage over thirds by memorisation; values are printed above.",
+        "Line plot of U-LiRA's AUC for each stage over thirds by the effect of presence; values are printed above.",
     )
 
 # %% [markdown] tags=["exercise:14-4"]
@@ -766,14 +764,18 @@ assert abs(area(50) - limit) < 0.02
 # %% [markdown]
 # ## What we showed, and what we did not
 #
-# - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up outputs, and in the tables above, where its verdict stands in its last
-#   row. Sorted probabilities or a hidden layer can, and their rates for Retrain come near to the paper's.
-# - For a forgotten class every trained attack that we tried is marked broken where its table says so: use a score against unseen
-#   images of the same class instead.
-# - Retrain, not zero, is the goal. The paper's own Table 4 has a cell that is best by "lower is better" and over-forgotten by distance.
-# - Every attack is judged on the original before it is believed. The rule's ten points are a choice, made for the number of images here.
-# - U-LiRA has Retrain at chance and the original well above it, so its distances between methods mean something. It was run on the digits alone, with narrow models trained on halves, settings that
-#   were searched for a wider model, and one forget-set size.
+# - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up
+#   outputs, and in the tables above, where its verdict stands in its last row. Sorted probabilities or a hidden layer can, and
+#   at the paper's size their rates for Retrain come near to the paper's.
+# - For a forgotten class a trained attack has seen no member of that class, and the tables mark it as broken. A score against
+#   unseen images of the same class still works.
+# - Retrain, not zero, is the goal. The paper's own Table 4 has a cell that is best by "lower is better" and over-forgotten by
+#   distance.
+# - Every attack is judged on the original before it is believed. The rule's ten points are a choice, made for the number of
+#   images here.
+# - U-LiRA has Retrain at chance and the original well above it, so its distances between methods mean something. It was run on
+#   the digits alone, with narrow models trained on halves, settings that were searched for a wider model, and one size of the
+#   forget set.
 # - An attack that finds nothing proves nothing: a better one may come. Chapter 15 looks inside the representation instead.
 # - SVHN was not run. Table 19 has the paper's surviving cells and says so.
 #
@@ -794,4 +796,3 @@ assert abs(area(50) - limit) < 0.02
 # - Hayes, Shumailov, Triantafillou, Khalifa, Papernot, *Inexact Unlearning Needs More Careful Evaluations to Avoid a False Sense of Privacy*,
 #   SaTML 2025. [arXiv:2403.01218](https://arxiv.org/abs/2403.01218)
 # - Zarifzadeh, Liu, Shokri, *Low-Cost High-Power Membership Inference Attacks*, ICML 2024. [arXiv:2312.03262](https://arxiv.org/abs/2312.03262)
-# - Feldman, Zhang, *What Neural Networks Memorize and Why*, NeurIPS 2020. [arXiv:2008.03703](https://arxiv.org/abs/2008.03703)

@@ -8,7 +8,7 @@ from cu_helpers.shadow_attacks import (
     SHADOW_ATTACKS,
     graded,
     lira_power,
-    memorisation,
+    presence_effect,
     rmia,
     shadow_table,
     shokri_rates,
@@ -66,8 +66,8 @@ def test_over_forgetting_hides_from_attacks_that_look_for_members(records: Shado
     assert auc(*rmia(records, "remembers")).value > 0.6
 
 
-def test_memorisation_and_its_grades(records: ShadowRecords) -> None:
-    found = memorisation(records)
+def test_the_effect_of_presence_and_its_grades(records: ShadowRecords) -> None:
+    found = presence_effect(records)
     assert found[IMAGES // 2 :].mean() > found[: IMAGES // 2].mean() + 0.2
     p = 1 / (1 + np.exp(-records.phi["original"][:, 40]))
     inside = records.trained[:, 40]
