@@ -15,7 +15,13 @@ from record_runs import TABLES, exists, say
 from cu_helpers.batches import BOTH, base_settings, batch_sizes, plans
 from cu_helpers.data import Dataset, load_dataset
 from cu_helpers.errors import DataFileError
-from cu_helpers.experiments import make_task, original_model, record_original_and_retrain, record_unlearning
+from cu_helpers.experiments import (
+    make_task,
+    original_model,
+    record_original_and_retrain,
+    record_unlearning,
+    retrained_model,
+)
 from cu_helpers.profiles import PROFILES, Profile, get_profile
 from cu_helpers.results import commit
 
@@ -31,8 +37,9 @@ def record_seed(profile: Profile, dataset: Dataset, seed: int, sizes: tuple[int,
         if exists(profile, task, plan.method, plan.variant, seed):
             continue
         original = original_model(dataset, profile, seed)
+        reference = retrained_model(task, profile, seed).model
         measured = record_unlearning(
-            profile, task, original, plan.method, seed, "Table 14", plan.variant, plan.settings
+            profile, task, original, plan.method, seed, "Table 14", plan.variant, plan.settings, reference=reference
         )
         shown = ", ".join(f"{key} {value:.1f}" for key, value in measured.items())
         say(f"seed {seed}: {plan.method}, {plan.variant}: {shown}")

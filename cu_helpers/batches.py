@@ -119,7 +119,11 @@ def recorded(dataset: str, profile: str = "laptop", model: str = "resnet18") -> 
                         settings["learning_rate"],
                         settings.get("queue_size", size),
                         [run["metrics"] for run, _ in pairs],
-                        [reference["metrics"] for _, reference in pairs],
+                        # A run's own reference was retrained where the run was made; the other may not have been.
+                        [
+                            run["retrain_metrics"] if "retrain_metrics" in run else goal["metrics"]
+                            for run, goal in pairs
+                        ],
                         [run["steps"] for run, _ in pairs],
                         [run["stopped_by"] for run, _ in pairs],
                     )
@@ -162,4 +166,32 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         lines.append("| " + " | ".join(cells) + " |")
     lost = [TABLE_14.value(model, "contrastive_queue", column) for column in TABLE_14.columns]
     lines.append("| " + " | ".join(["the paper's Table 14", "–", "–", *lost, *["–"] * (len(head) - 5)]) + " |")
+    return "\n".join(lines)
+
+
+def _off(groups: Sequence[Group]) -> float:
+    """Mean distance of the test accuracy from Retrain's, in points, over all runs."""
+    distances = [
+        abs(got["test"] - goal["test"])
+        for group in groups
+        for got, goal in zip(group.measured, group.reference, strict=True)
+    ]
+    return sum(distances) / len(distances)
+
+
+def verdict(groups: Sequence[Group]) -> str:
+    """How far from Retrain each method's test accuracy ends under the two rules for the rate, one line a method."""
+    largest = groups[-1].variant
+    lines = []
+    for method in BOTH:
+        of_method = [group for group in groups if group.method == method]
+        small = [group for group in of_method if group.variant != largest]
+        slower = [group for group in small if group.variant.endswith(IN_PROPORTION)]
+        parts = {
+            "with one rate for all sizes": [group for group in small if group not in slower],
+            "with the rate in proportion": slower,
+            f"at {largest}": [group for group in of_method if group.variant == largest],
+        }
+        told = ", ".join(f"{_off(part):.1f} {words}" for words, part in parts.items() if part)
+        lines.append(f"{LABELS[method]:18}: test accuracy off Retrain's by {told} (points, mean)")
     return "\n".join(lines)
