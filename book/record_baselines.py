@@ -7,6 +7,7 @@ recorded already is skipped, so a stopped command goes on where it was. The sear
 whose model and forgotten samples no table reports.
 """
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -31,15 +32,27 @@ from cu_helpers.tuning import GRIDS, SEARCH_MODEL, best, record_search, search, 
 from cu_helpers.unlearning import METHODS, Stopping
 
 SEARCH_SEED = 100
-# Fig. 2's other methods, and after how many batches each is looked at; chapter 05 has the first ones.
-CURVES = {"boundary_shrink": 4, "boundary_expansion": 4, "scrub": 15, "unsir": 15}
+# Fig. 2's methods, and after how many batches each is looked at.
+CURVES = {
+    "contrastive": 4,
+    "finetune": 14,
+    "gradient_ascent": 4,
+    "boundary_shrink": 4,
+    "boundary_expansion": 4,
+    "scrub": 15,
+    "unsir": 15,
+}
 FEW = 50  # samples that LCODEC forgets on natural images; it takes hours for the paper's 500
 
 
-def methods(kind: str) -> list[str]:
-    """Every method for this kind of task but Retrain, contrastive unlearning first: its seconds bound others."""
-    names = [name for name in METHODS if kind in METHODS[name].tasks and name not in ("retrain", "contrastive")]
-    return ["contrastive", *names]
+def methods(kind: str, wanted: list[str] | None) -> list[str]:
+    """The wanted methods for this kind of task, contrastive first: its seconds bound the others'. None: all.
+
+    Retrain is never among them: it is recorded with the original, first of all.
+    """
+    names = [name for name in METHODS if kind in METHODS[name].tasks and name != "retrain"]
+    chosen = [name for name in names if wanted is None or name in wanted]
+    return sorted(chosen, key=lambda name: name != "contrastive")
 
 
 def task_of(method: str, dataset: Dataset, profile: Profile, kind: str, seed: int) -> ForgetTask:
@@ -64,35 +77,61 @@ def search_all(profile: Profile, dataset: Dataset, kind: str, names: list[str]) 
         say(f"searched {method}: {best(found).changes} scores {best(found).score:.3f} of", [t.score for t in found])
 
 
-def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], seed: int) -> None:
-    """Record one seed: each method's own stop, then each in contrastive unlearning's seconds."""
+def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], seed: int, shared: int) -> None:
+    """Record one seed: each method's own stop, then, alone on the device, each in contrastive unlearning's seconds."""
     full = make_task(dataset, profile, kind, seed)
     if not all(exists(profile, full, method, None, seed) for method in ("original", "retrain")):
         say(f"seed {seed}: original and retrain")
-        record_original_and_retrain(profile, full, seed, {"original": "Table 8", "retrain": TABLES[kind]})
+        record_original_and_retrain(profile, full, seed, {"original": "Table 8", "retrain": TABLES[kind]}, shared)
     original = original_model(dataset, profile, seed)
+    # Retrain without all of the samples never saw LCODEC's first few either.
+    retrained = retrained_model(full, profile, seed).model
     planned = [(method, "tuned", tuned_settings(profile, kind, method)) for method in names]
-    ours = planned[0][2]
-    for method, variant, settings in [*planned, ("contrastive", "tuned, no contrast", replace(ours, lambda_ul=0.0))]:
+    if "contrastive" in names:
+        planned.append(("contrastive", "tuned, no contrast", replace(planned[0][2], lambda_ul=0.0)))
+    for method, variant, settings in planned:
         task = task_of(method, dataset, profile, kind, seed)
-        # Retrain without all of the samples never saw the first few either, but its own record is of all.
-        few = len(task.forget) != len(full.forget)
-        reference = retrained_model(full, profile, seed).model if few else None
-        run(profile, original, task, method, variant, settings, seed, reference=reference)
-    path = record_path(describe(profile, full, "contrastive", "tuned", seed))
-    recorded = json.loads(path.read_text(encoding="utf-8"))
-    budget = recorded["seconds"] - recorded["check_seconds"]
-    for method, _, settings in planned[1:]:
-        if hasattr(settings, "stopping") and method != "lcodec":
-            endless = {"max_rounds": 1000} if hasattr(settings, "max_rounds") else {}
-            limited = replace(settings, stopping=Stopping(rule="none", seconds=budget), **endless)
-            run(profile, original, full, method, "equal seconds", limited, seed)
+        # Other architectures are compared by their accuracies alone.
+        audited = profile.model == SEARCH_MODEL
+        run(profile, original, task, method, variant, settings, seed, (), retrained, audited, shared=shared)
+    if shared == 1 and names and profile.model == SEARCH_MODEL:
+        equal_seconds(profile, original, full, planned, seed, retrained)
     if kind == "class" and profile.dataset != "digits":  # digits are drawn live in the chapters
         for method, _, settings in planned:
             if method in CURVES:
                 once = {"max_rounds": 1} if hasattr(settings, "max_rounds") else {}
                 watched = replace(settings, stopping=Stopping(rule="none", check_every=CURVES[method]), **once)
-                run(profile, original, full, method, "curve", watched, seed, ("forget", "retain_test"))
+                sets = ("forget", "retain_test")
+                run(profile, original, full, method, "curve", watched, seed, sets, shared=shared)
+
+
+def equal_seconds(
+    profile: Profile,
+    original: TrainedModel,
+    task: ForgetTask,
+    planned: list[tuple[str, str, Any]],
+    seed: int,
+    retrained: EmbeddingClassifier,
+) -> None:
+    """Record every method that takes steps, cut to the time that contrastive unlearning took."""
+    timed = record_path(describe(profile, task, "contrastive", "timed", seed))
+    path = timed if timed.exists() else record_path(describe(profile, task, "contrastive", "tuned", seed))
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    # Without its stop checks, in Retrain's steps: what a busy machine leaves as it is.
+    budget = (recorded["seconds"] - recorded["check_seconds"]) / recorded["retrain_step_seconds"]
+    for method, _, settings in planned:
+        if hasattr(settings, "stopping") and method not in ("contrastive", "lcodec"):
+            # A run is cut, never drawn out past its own length, except finetuning: "finetune for the same seconds".
+            limited = replace(settings, max_rounds=1000) if method == "finetune" else settings
+            run(profile, original, task, method, "equal seconds", limited, seed, (), retrained, budget=budget)
+
+
+def time_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], seed: int) -> None:
+    """Record every method's run once more, for its seconds, with the device to itself."""
+    original, task = original_model(dataset, profile, seed), make_task(dataset, profile, kind, seed)
+    for method in names:
+        if method != "lcodec":
+            run(profile, original, task, method, "timed", tuned_settings(profile, kind, method), seed)
 
 
 def run(
@@ -104,34 +143,63 @@ def run(
     settings: Any,
     seed: int,
     curve: tuple[str, ...] = (),
-    reference: EmbeddingClassifier | None = None,
+    retrained: EmbeddingClassifier | None = None,
+    verified: bool = False,
+    budget: float | None = None,
+    shared: int = 1,
 ) -> None:
-    """Record one run, unless it is recorded already."""
+    """Record one run, unless it is recorded already; see `record_unlearning`."""
     if record_path(describe(profile, task, method, variant, seed)).exists():
         return
     measured = record_unlearning(
-        profile, task, original, method, seed, TABLES[task.kind], variant, settings, curve, reference
+        profile,
+        task,
+        original,
+        method,
+        seed,
+        TABLES[task.kind],
+        variant,
+        settings,
+        curve,
+        retrained,
+        verified,
+        budget,
+        shared,
     )
     say(f"seed {seed}: {method}, {variant}: " + ", ".join(f"{key} {value:.1f}" for key, value in measured.items()))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("--methods", nargs="+", choices=sorted(METHODS), help="default: all")
+    parser.add_argument("--no-search", action="store_true", help="take the settings that are found already")
+    parser.add_argument("--search-only", action="store_true", help="record no run")
+    parser.add_argument(
+        "--shared", type=int, default=1, help="how many processes use the device: seconds say little then"
+    )
+    parser.add_argument("--timed", action="store_true", help="only record each run's seconds, as variant 'timed'")
+    return parser.parse_args()
 
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
     commit()  # now: the checkout may move on while this runs
-    parser = command_line(__doc__)
-    parser.add_argument("--methods", nargs="+", choices=sorted(GRIDS), help="beside contrastive; default: all")
-    wanted = parser.parse_args()
+    wanted = arguments()
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
     except (ValueError, DataFileError) as error:
         print(f"record_baselines: {error}", file=sys.stderr)
         return 2
-    names = [name for name in methods(wanted.task) if name in ("contrastive", *(wanted.methods or METHODS))]
-    if profile.model == SEARCH_MODEL:
+    names = methods(wanted.task, wanted.methods)
+    if profile.model == SEARCH_MODEL and not wanted.no_search:
         search_all(profile, dataset, wanted.task, names)
-    for seed in wanted.seeds:
-        run_all(profile, dataset, wanted.task, names, seed)
+    for seed in () if wanted.search_only else wanted.seeds:
+        if wanted.timed:
+            time_all(profile, dataset, wanted.task, names, seed)
+        else:
+            run_all(profile, dataset, wanted.task, names, seed, wanted.shared)
     return 0
 
 

@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--profile", default="laptop", choices=PROFILES)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument(
+        "--shared", type=int, default=1, help="how many processes use the device: seconds say little then"
+    )
     wanted = parser.parse_args()
     try:
         profile = get_profile(wanted.profile, wanted.dataset)
@@ -38,7 +41,9 @@ def main() -> int:
             task = forget_class(dataset, label, seed)
             if record_path(describe(profile, task, "contrastive", "tuned", seed)).exists():
                 continue
-            measured = record_unlearning(profile, task, original, "contrastive", seed, "Table 9", "tuned", settings)
+            measured = record_unlearning(
+                profile, task, original, "contrastive", seed, "Table 9", "tuned", settings, shared=wanted.shared
+            )
             say(f"seed {seed}, class {label}: " + ", ".join(f"{k} {v:.1f}" for k, v in measured.items()))
     return 0
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .comparison import HEADS, SETS, short, strip
+from .comparison import HEADS, SETS, short
 from .errors import DataFileError
 from .experiments import trace
 from .figures import COLOURS, LABELS, bars, lines, show
 from .geometry import forgotten_geometry
 from .metrics import evaluate, mean_interval
 from .notebook import Lab
+from .strips import strip
 from .tuning import searches, tuned_settings
 from .unlearning import METHODS, UnlearningResult, unlearn
 

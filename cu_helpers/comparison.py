@@ -1,17 +1,13 @@
-"""Methods side by side: recorded runs paired with Retrain, as tables and strips."""
+"""Methods side by side: recorded runs paired with Retrain, as tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
-
-from .figures import COLOURS, LABELS, style
+from .figures import LABELS
 from .metrics import Interval, mean_interval
 from .paper import LOST, TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_9, PaperTable
 from .profiles import get_profile
 from .results import read_runs
-from .tuning import GRIDS, Trial
 from .unlearning import METHODS
 
 # What each kind of task reports, and which of it has to stay.
@@ -59,8 +55,8 @@ def paired_runs(
 ) -> list[Pair]:
     """(run, Retrain's run of the same task and seed) for each recorded seed of a method.
 
-    A run that has retrain_metrics of its own, such as LCODEC's of a few samples, is paired with
-    those instead.
+    A run that has retrain_metrics of its own is paired with those: they are of the very model that
+    stood beside it, and, for LCODEC's few samples, of the same task.
     """
     sizes = get_profile(profile, dataset)
     task = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
@@ -74,10 +70,9 @@ def paired_runs(
         if run["seed"] not in references:
             continue
         reference = references[run["seed"]]
-        if run["task"] == task:
-            pairs.append((run, reference))
-        elif "retrain_metrics" in run and run["task"].startswith(kind):
-            pairs.append((run, reference | {"metrics": run["retrain_metrics"]}))
+        own = run.get("retrain_metrics")
+        if run["task"] == task or (own and kind == "samples" and run["task"].startswith(kind)):
+            pairs.append((run, reference | {"metrics": own} if own else reference))
     return pairs
 
 
@@ -107,7 +102,9 @@ def _count(values: Iterable[float]) -> str:
     return f"{found.mean:,.0f}{spread}"
 
 
-def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18") -> str:
+def accuracy_table(
+    dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18", profile: str = "laptop"
+) -> str:
     """A Markdown table: accuracies, paired gaps to Retrain, and beside them the paper's numbers.
 
     The paper's are for its full-width model on all of CIFAR-10 and stand for orientation. A row
@@ -120,7 +117,7 @@ def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "r
         head += [f"paper: {HEADS[key]}" for key in keys]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for method, variant, label in rows:
-        pairs = paired_runs(dataset, kind, method, variant, model)
+        pairs = paired_runs(dataset, kind, method, variant, model, profile)
         if not pairs:
             continue
         few = {run["task"] for run, _ in pairs} - {reference["task"] for _, reference in pairs}
@@ -135,20 +132,43 @@ def accuracy_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "r
     return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
 
 
-def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18") -> str:
-    """A Markdown table: seconds, Retrain's seconds over these, steps, images, and what ended the runs."""
+def _timed(pairs: Sequence[Pair], kind: str, method: str, model: str) -> list[Pair]:
+    """The runs whose seconds count: these, or, where they shared the device, those that were timed alone."""
+    if all(run.get("shared", 1) == 1 for run, _ in pairs):
+        return list(pairs)
+    first = pairs[0][0]
+    return paired_runs(first["dataset"], kind, method, "timed", model, first["profile"])
+
+
+def _retrain_seconds(pairs: Sequence[Pair], kind: str, model: str) -> Interval | None:
+    """Retrain's seconds; where it shared the device, its steps times what a step takes alone."""
+    if all(run.get("shared", 1) == 1 for run, _ in pairs):
+        return interval(run["seconds"] for run, _ in pairs)
+    first = pairs[0][0]
+    alone = paired_runs(first["dataset"], kind, "contrastive", "timed", model, first["profile"])
+    return interval(reference["steps"] * run["retrain_step_seconds"] for run, reference in alone)
+
+
+def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18", profile: str = "laptop") -> str:
+    """A Markdown table: seconds, Retrain's seconds over these, steps, images, and what ended the runs.
+
+    Where runs shared the device their seconds are those of the run that was timed alone.
+    """
     head = ["method", "seconds", "Retrain's seconds / these", "optimiser steps", "images passed", "ended by"]
     natural = dataset == "cifar10"
     if natural:
         head.append("paper: seconds on its GPU")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for method, variant, label in rows:
-        pairs = paired_runs(dataset, kind, method, variant, model)
+        pairs = paired_runs(dataset, kind, method, variant, model, profile)
         if not pairs:
             continue
-        cells = [label]
-        cells.append(_cell(interval(run["seconds"] for run, _ in pairs)))
-        cells.append("1" if method == "retrain" else _cell(interval(times_faster(*pair) for pair in pairs)))
+        if method == "retrain":
+            cells = [label, _cell(_retrain_seconds(pairs, kind, model)), "1"]
+        else:
+            timed = _timed(pairs, kind, method, model) if variant in (None, "tuned") else list(pairs)
+            cells = [label, _cell(interval(run["seconds"] for run, _ in timed if run.get("shared", 1) == 1))]
+            cells.append(_cell(interval(times_faster(*pair) for pair in timed)))
         cells += [_count(float(run[key]) for run, _ in pairs) for key in ("steps", "samples_seen")]
         ends = [run["stopped_by"] for run, _ in pairs]
         cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
@@ -156,6 +176,33 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
             cells.append(_paper(kind, 1, model, method, variant, "seconds"))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+
+
+def recorded_tables(dataset: str, kind: str, methods: Sequence[str] | None = None) -> str:
+    """Markdown: for each profile with recorded runs, what was run where, and the accuracy and cost tables.
+
+    methods: the rows to show; None means every method and the trivial baselines.
+    """
+    rows = [row for row in rows_of(kind) if methods is None or row[0] in methods]
+    parts = []
+    for profile in ("paper", "laptop"):
+        found = [
+            pair for method, variant, _ in rows for pair in paired_runs(dataset, kind, method, variant, profile=profile)
+        ]
+        if not any(run["method"] != "retrain" for run, _ in found):
+            continue
+        settings = found[0][0]["settings"]
+        devices = ", ".join(sorted({run["device"] for run, _ in found}))
+        parts.append(
+            f"**Profile {profile}**: {settings['train_images']:,} training images, {found[0][0]['model']} of width "
+            f"{settings['config']['width']}; {devices}."
+        )
+        parts += [table(dataset, kind, rows, profile=profile) for table in (accuracy_table, cost_table)]
+    if not parts:
+        return NONE_RECORDED
+    if dataset == "cifar10":
+        parts.append(paper_sources(kind))
+    return "\n\n".join(parts)
 
 
 def class_table(profile: str = "laptop", model: str = "resnet18") -> str:
@@ -190,44 +237,3 @@ def paper_sources(kind: str) -> str:
     """Where the paper's numbers in the two tables of a kind of task come from, as one sentence."""
     accuracy, seconds = PAPER[kind]
     return f"Paper's accuracies: {accuracy.source}. Seconds: {seconds.source}. {LOST.capitalize()} cells stay so."
-
-
-def strip(searches: Mapping[str, Sequence[Trial]]) -> go.Figure:
-    """How each method's score moves with its main knob: one panel a method, one dot a trial.
-
-    searches: method -> trials. The main knob is the first of the method's grid, on a logarithmic
-    axis; trials that differ in the second knob share a place. Panels share the height, not the
-    range, which each method has for itself.
-    """
-    columns = min(2, len(searches))
-    rows = -(-len(searches) // columns)
-    names = [LABELS.get(method, method) for method in searches]
-    figure = make_subplots(rows, columns, subplot_titles=names, vertical_spacing=0.42 / rows, shared_yaxes=True)
-    for position, (method, trials) in enumerate(searches.items()):
-        knob = next(iter(GRIDS[method]))
-        row, column = position // columns + 1, position % columns + 1
-        figure.add_scatter(
-            x=[trial.changes[knob] for trial in trials],
-            y=[trial.score for trial in trials],
-            mode="markers",
-            marker={"size": 9, "opacity": 0.75, "color": COLOURS.get(method)},
-            text=[", ".join(f"{name} {value}" for name, value in trial.changes.items()) for trial in trials],
-            hovertemplate="%{text}<br>score %{y:.3f}<extra></extra>",
-            showlegend=False,
-            row=row,
-            col=column,
-        )
-        tried = sorted({trial.changes[knob] for trial in trials})
-        figure.update_xaxes(
-            type="log",
-            tickvals=tried,
-            ticktext=[f"{value:g}" for value in tried],
-            title_text=knob.replace("_", " "),
-            title_standoff=4,
-            row=row,
-            col=column,
-        )
-    style(figure, height=90 + 170 * rows)
-    figure.update_yaxes(range=[-0.05, 1.05])
-    figure.update_yaxes(title_text="score", col=1)
-    return figure

@@ -219,8 +219,24 @@ def forget_samples(dataset: Dataset, count: int, seed: int = 0, first: bool = Fa
     order = torch.arange(len(train))
     if not first:
         order = torch.randperm(len(train), generator=generator(seed, torch.device("cpu")))
+    return forget_these(dataset, order[:count], seed)
+
+
+def forget_these(dataset: Dataset, index: Tensor, seed: int = 0) -> ForgetTask:
+    """The task of forgetting the training images at the positions `index` (n,).
+
+    seed: recorded with the task; nothing is drawn. Raises ValueError if a position is named twice or is not there,
+    or if all or none are named.
+    """
+    train = dataset.train
+    found = torch.unique(index)
+    if len(found) != len(index) or not 1 <= len(index) < len(train) or found[0] < 0 or found[-1] >= len(train):
+        raise ValueError(
+            f"{len(index)} positions were named, {len(found)} of them different; expected 1 to {len(train) - 1} "
+            f"different positions from 0 to {len(train) - 1}"
+        )
     chosen = torch.zeros(len(train), dtype=torch.bool)
-    chosen[order[:count]] = True
+    chosen[index.cpu()] = True
     chosen = chosen.to(train.device)
     return ForgetTask(
         kind="samples",

@@ -12,7 +12,8 @@ from .models import EmbeddingClassifier, build_model
 from .profiles import Profile
 from .results import record
 from .training import TrainedModel, accuracy, load_or_train, train
-from .unlearning import METHODS, unlearn
+from .unlearning import METHODS, Stopping, unlearn
+from .verification import verify
 
 KINDS = ("class", "samples")
 
@@ -52,16 +53,16 @@ def describe_task(task: ForgetTask) -> str:
     return f"class{task.label}" if task.kind == "class" else f"samples{len(task.forget)}"
 
 
-def record_original_and_retrain(profile: Profile, task: ForgetTask, seed: int, tables: dict[str, str]) -> None:
-    """Train (or read) both models of a seed and record what they score.
+def record_original_and_retrain(
+    profile: Profile, task: ForgetTask, seed: int, tables: dict[str, str], shared: int = 1
+) -> None:
+    """Train (or read) both models of a seed and record what they score, and what attacks and audits find.
 
-    tables: method -> the paper's table that the run belongs to.
+    tables: method -> the paper's table that the run belongs to. shared: see `record_unlearning`.
     """
     everything = Dataset(task.dataset, task.train, task.validation, task.test, task.classes)
-    for method, trained, images in (
-        ("original", original_model(everything, profile, seed), task.train),
-        ("retrain", retrained_model(task, profile, seed), task.retain),
-    ):
+    original, retrained = original_model(everything, profile, seed), retrained_model(task, profile, seed)
+    for method, trained, images in (("original", original, task.train), ("retrain", retrained, task.retain)):
         steps = profile.training.epochs * -(-len(images) // profile.training.batch_size)
         record(
             images.device,
@@ -78,6 +79,8 @@ def record_original_and_retrain(profile: Profile, task: ForgetTask, seed: int, t
             steps=steps,
             samples_seen=profile.training.epochs * len(images),
             stopped_by="finished",
+            shared=shared,
+            **verify(trained.model, task, original.model, retrained.model, seed),
         )
 
 
@@ -125,15 +128,21 @@ def record_unlearning(
     variant: str | None = None,
     settings: Any = None,
     curve: Sequence[str] = (),
-    reference: EmbeddingClassifier | None = None,
+    retrained: EmbeddingClassifier | None = None,
+    verified: bool = False,
+    retrain_steps: float | None = None,
+    shared: int = 1,
 ) -> dict[str, float]:
     """Unlearn, measure and record one run; return the metrics.
 
     settings: None means the profile's. variant: names a run whose settings are not the profile's.
     curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
-    reference: a retrained model whose metrics on this task the record holds as retrain_metrics,
-    where the retrained model's own record is of another task. The record also has
-    retrain_step_seconds, measured just before the run.
+    retrained: the reference; with it the record also holds retrain_metrics, its accuracies on this
+    task. verified: attack and audit the model, see `verify`; this needs retrained. retrain_steps:
+    end the run after as many seconds as that many of Retrain's steps take here and now, whatever its
+    stop rule says. shared: how many processes use the device at once. Alone, the record has
+    retrain_step_seconds, the mean of what was measured just before and just after the run; beside
+    others seconds say too little for that.
     """
     rows: list[dict[str, float]] = []
 
@@ -141,11 +150,24 @@ def record_unlearning(
         at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
         rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
 
-    step_seconds = retrain_step_seconds(profile, task)
+    if verified and retrained is None:
+        raise ValueError("a run is audited against Retrain; pass the retrained model too, or verified=False")
+    if shared > 1 and retrain_steps is not None:
+        raise ValueError(
+            f"a run as long as {retrain_steps:g} of Retrain's steps needs a device of its own; found {shared} processes"
+        )
+    before = retrain_step_seconds(profile, task) if shared == 1 else None
     settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
+    if retrain_steps is not None and before is not None:
+        settings = replace(settings, stopping=Stopping(rule="none", seconds=retrain_steps * before))
     result = unlearn(method, original.model, task, settings, seed, look if curve else None)
+    step_seconds = None if before is None else (before + retrain_step_seconds(profile, task)) / 2
     measured = evaluate(result.model, task)
-    extra = {} if reference is None else {"retrain_metrics": evaluate(reference, task)}
+    extra: dict[str, Any] = {}
+    if retrained is not None:
+        extra["retrain_metrics"] = evaluate(retrained, task)
+        if verified:
+            extra |= verify(result.model, task, original.model, retrained, seed)
     record(
         task.forget.device,
         table=table,
@@ -166,6 +188,7 @@ def record_unlearning(
         stopped_by=result.stopped_by,
         history=result.history,
         retrain_step_seconds=step_seconds,
+        shared=shared,
         curve=rows,
         **extra,
     )

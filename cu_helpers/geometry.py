@@ -26,6 +26,16 @@ def cohesion(z: Tensor) -> float:
     return float((z.sum(dim=0).square().sum() - n) / (n * (n - 1)))
 
 
+def margins(z: Tensor, labels: Tensor, own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each embedding z (n, d): its margin (n,), and its cosine (n,) with the nearest centre of another class.
+
+    own, others: unit-norm centres (classes, d). The margin is the cosine with the own class's centre in `own` minus
+    the cosine with the nearest of the other classes' centres in `others`.
+    """
+    nearest = (z @ others.T).scatter(1, labels[:, None], -torch.inf).max(dim=1).values
+    return (z * own[labels]).sum(dim=1) - nearest, nearest
+
+
 def forgotten_geometry(model: EmbeddingClassifier, task: ForgetTask) -> dict[str, float]:
     """Where `model` puts the forgotten images, in three cosines.
 
@@ -36,8 +46,5 @@ def forgotten_geometry(model: EmbeddingClassifier, task: ForgetTask) -> dict[str
     z = embed(model, task.forget)
     retained = class_centres(embed(model, task.retain), task.retain.labels, len(task.classes))
     centres = class_centres(embed(model, task.test), task.test.labels, len(task.classes))
-    own = task.forget.labels
-    cosines = (z @ retained.T).scatter(1, own[:, None], -torch.inf)
-    nearest = cosines.max(dim=1).values
-    margin = (z * centres[own]).sum(dim=1) - nearest
+    margin, nearest = margins(z, task.forget.labels, centres, retained)
     return {"cohesion": cohesion(z), "nearest": float(nearest.mean()), "margin": float(margin.mean())}

@@ -54,8 +54,12 @@ def results_folder() -> Path:
 def commit() -> str:
     """The checkout's git commit when this was first asked, or "unknown".
 
-    A "+" follows if tracked files of the package have changed.
+    A "+" follows if tracked files of the package have changed. $CU_COMMIT names it where the code
+    runs without its history, as in a container or from a copied tree.
     """
+    named = os.environ.get("CU_COMMIT")
+    if named:
+        return named
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:

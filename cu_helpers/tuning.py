@@ -29,7 +29,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "finetune": {"learning_rate": (0.01, 0.03, 0.1), "batch_size": (64, 256)},
     "gradient_ascent": {"learning_rate": (1e-4, 1e-3, 3e-3), "batch_size": (16, 64)},
     "fisher": {"alpha": (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)},
-    "boundary_shrink": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
+    "boundary_shrink": {"learning_rate": (1e-4, 3e-4, 1e-3), "exclude_label": (False, True)},
     "boundary_expansion": {"learning_rate": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)},
     "scrub": {"learning_rate": (2e-3, 1e-2, 3e-2), "alpha": (0.001, 0.5)},
     "unsir": {"impair_learning_rate": (1e-4, 1e-3, 2e-2), "repair_learning_rate": (1e-3, 1e-2)},
@@ -159,10 +159,12 @@ def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, se
 def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
     """The recorded trials of a method. Raises DataFileError if there are none.
 
-    Smoke reads laptop's search, and other models than SEARCH_MODEL read that one's.
+    A profile without a search of its own reads laptop's, and other models than SEARCH_MODEL read
+    that one's.
     """
-    name = "laptop" if profile.name == "smoke" else profile.name
-    path = _search_file(name, profile.dataset, kind, method)
+    path = _search_file(profile.name, profile.dataset, kind, method)
+    if not path.exists():
+        path = _search_file("laptop", profile.dataset, kind, method)
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -289,14 +289,11 @@ for count in (0, 1, 3, 5):
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds. The paper ran SCRUB on a class only.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are. The paper ran SCRUB on a class only.
 
 # %%
 for kind in ("class", "samples"):
-    rows = [row for row in comparison.rows_of(kind) if row[0] in ("retrain", "contrastive", "scrub")]
-    display(Markdown(comparison.accuracy_table("cifar10", kind, rows)))
-    display(Markdown(comparison.cost_table("cifar10", kind, rows)))
-    print(comparison.paper_sources(kind))
+    display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "scrub"))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -286,13 +286,10 @@ for name, net in nets.items():
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are.
 
 # %%
-rows = [row for row in comparison.rows_of("class") if row[0] in ("retrain", "contrastive", "unsir")]
-display(Markdown(comparison.accuracy_table("cifar10", "class", rows)))
-display(Markdown(comparison.cost_table("cifar10", "class", rows)))
-print(comparison.paper_sources("class"))
+display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive", "unsir"))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -383,14 +383,11 @@ display(
 # %% [markdown]
 # ## On CIFAR-10
 #
-# Recorded runs at profile laptop, mean and 95 % interval over seeds. The paper ran Fisher on samples only.
+# Recorded runs, mean and 95 % interval over seeds; chapter 07 says what the two profiles are. The paper ran Fisher on samples only.
 
 # %%
 for kind in ("class", "samples"):
-    rows = [row for row in comparison.rows_of(kind) if row[0] in ("retrain", "contrastive", "fisher")]
-    display(Markdown(comparison.accuracy_table("cifar10", kind, rows)))
-    display(Markdown(comparison.cost_table("cifar10", kind, rows)))
-    print(comparison.paper_sources(kind))
+    display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "fisher"))))
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -70,7 +70,7 @@ def test_the_share_without_a_positive_is_what_random_batches_have() -> None:
 def test_the_recorder_records_and_the_table_shows_what_a_live_run_gives(
     tiny: Profile, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = replace(digits, validation=digits.validation.first(40), test=digits.test.first(60))
+    few = replace(digits, validation=digits.validation.first(40), test=digits.test.first(400))
     for module in ("record_queue", "cu_helpers.notebook"):
         monkeypatch.setattr(f"{module}.load_dataset", lambda *_: few)
     for module in ("record_queue", "cu_helpers.notebook", "cu_helpers.batches", "cu_helpers.comparison"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cu_helpers import comparison, geometry, paper
+from cu_helpers import comparison, geometry, paper, strips
 from cu_helpers.data import Dataset, forget_class, forget_samples
 from cu_helpers.inference import embed
 from cu_helpers.models import EmbeddingClassifier
@@ -30,7 +30,7 @@ def write(folder: Path, **run: Any) -> None:
         "stopped_by": "rounds",
     }
     whole |= run
-    path = folder / "laptop" / f"{whole['method']}-{whole.get('variant')}-{whole['task']}-{whole['seed']}.json"
+    path = folder / whole["profile"] / f"{whole['method']}-{whole.get('variant')}-{whole['task']}-{whole['seed']}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(whole), encoding="utf-8")
 
@@ -124,12 +124,12 @@ def test_every_method_and_trivial_baseline_has_its_row() -> None:
 def test_the_strip_has_one_panel_a_method_and_one_dot_a_trial() -> None:
     fisher = [Trial({"alpha": a}, {}, score, 1.0, 1, 1) for a, score in ((1e-9, 0.2), (1e-6, 0.9))]
     scrub = [Trial({"alpha": 0.5, "learning_rate": 0.01}, {}, 0.4, 1.0, 1, 1)]
-    figure = comparison.strip({"fisher": fisher, "scrub": scrub})
+    figure = strips.strip({"fisher": fisher, "scrub": scrub})
     assert [list(trace.x) for trace in figure.data] == [[1e-9, 1e-6], [0.01]], "the main knob, not the second one"
     assert [list(trace.y) for trace in figure.data] == [[0.2, 0.9], [0.4]]
     assert "alpha 1e-06" in figure.data[0].text[1]
     assert [note.text for note in figure.layout.annotations] == ["Fisher", "SCRUB"]
-    assert len(comparison.strip({"fisher": fisher}).data) == 1
+    assert len(strips.strip({"fisher": fisher}).data) == 1
 
 
 def test_cohesion_is_the_mean_pairwise_cosine() -> None:
@@ -161,3 +161,38 @@ def test_the_geometry_equals_loops(digits: Dataset, fitted: EmbeddingClassifier)
         assert found["nearest"] == pytest.approx(sum(nearest) / len(nearest), abs=1e-4)
         assert found["margin"] == pytest.approx(sum(margins) / len(margins), abs=1e-4)
         assert found["cohesion"] == pytest.approx(geometry.cohesion(z))
+
+
+def on_a_gpu(folder: Path, **run: Any) -> None:
+    write(folder, profile="paper", device="a GPU", **run)
+
+
+def test_seconds_of_runs_that_shared_the_device_come_from_the_one_that_was_alone(records: Path) -> None:
+    (records / "paper").mkdir()
+    settings = {"train_images": 50_000, "config": {"width": 64}}
+    metrics = {"forget": 10.0, "forget_test": 5.0, "retain_test": 80.0}
+    for seed in (0, 1):
+        on_a_gpu(
+            records, method="retrain", seed=seed, metrics=metrics, seconds=999.0, steps=100, shared=9, settings=settings
+        )
+        on_a_gpu(records, method="contrastive", variant="tuned", seed=seed, metrics=metrics, seconds=99.0, shared=9)
+    on_a_gpu(
+        records,
+        method="contrastive",
+        variant="timed",
+        seed=0,
+        metrics=metrics,
+        seconds=2.0,
+        shared=1,
+        retrain_step_seconds=0.5,
+    )
+    table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
+    assert cells(table, "Retrain")[1:4] == ["50.0 (one run)", "1", "100"]
+    assert cells(table, "Contrastive")[1:3] == ["2.0 (one run)", "25.0 (one run)"]
+    (records / "paper" / "contrastive-timed-class5-0.json").unlink()
+    table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
+    assert cells(table, "Contrastive")[1:3] == ["–", "–"], "no number rather than one of a crowded device"
+    shown = comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive"))
+    assert "**Profile paper**: 50,000 training images, resnet18 of width 64; a GPU." in shown
+    assert "laptop" not in shown, "no profile without a run of a method asked for"
+    assert comparison.recorded_tables("digits", "class") == comparison.NONE_RECORDED

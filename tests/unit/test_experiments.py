@@ -82,3 +82,36 @@ def test_step_time_leaves_the_global_generator_alone(digits: Dataset, tiny: Prof
     before = torch.get_rng_state()
     assert retrain_step_seconds(tiny, make_task(digits, tiny, "samples", 0), steps=2) > 0
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_run_can_be_bounded_by_retrains_steps(digits: Dataset, tiny: Profile) -> None:
+    """However long its settings would let it run: a budget of no step leaves one batch."""
+    task = make_task(digits, tiny, "class", 0)
+    endless = replace(tiny.settings("contrastive", "class"), max_rounds=1000)
+    original = original_model(digits, tiny, 0)
+    record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", "cut", endless, retrain_steps=1e-9)
+    (run,) = read_runs(method="contrastive")
+    assert (run["steps"], run["stopped_by"]) == (1, "seconds")
+    assert run["settings"]["contrastive"]["stopping"]["rule"] == "none"
+    with pytest.raises(ValueError, match="needs a device of its own; found 3 processes"):
+        record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", "cut", retrain_steps=2, shared=3)
+
+
+def test_beside_other_processes_no_step_is_timed(digits: Dataset, tiny: Profile) -> None:
+    task = make_task(digits, tiny, "class", 0)
+    record_unlearning(tiny, task, original_model(digits, tiny, 0), "contrastive", 0, "Table 1", shared=2)
+    (run,) = read_runs(method="contrastive")
+    assert (run["shared"], run["retrain_step_seconds"]) == (2, None)
+
+
+def test_a_run_with_its_reference_is_attacked_and_audited(digits: Dataset, tiny: Profile) -> None:
+    task = make_task(digits, tiny, "class", 0)
+    retrained = retrained_model(task, tiny, 0).model
+    original = original_model(digits, tiny, 0)
+    record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", retrained=retrained, verified=True)
+    with pytest.raises(ValueError, match="audited against Retrain; pass the retrained model too"):
+        record_unlearning(tiny, task, original, "contrastive", 0, "Table 1", verified=True)
+    (run,) = read_runs(method="contrastive")
+    assert run["retrain_metrics"] == pytest.approx(evaluate(retrained, task))
+    assert run["attack"]
+    assert run["audit"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cu_helpers.errors import DataFileError
-from cu_helpers.results import FIELDS, plain, read_runs, record, record_path, values
+from cu_helpers.results import FIELDS, commit, plain, read_runs, record, record_path, values
 from cu_helpers.unlearning import ContrastiveSettings
 
 CPU = torch.device("cpu")
@@ -112,3 +112,12 @@ def test_retrain_never_saw_the_class() -> None:
     for one in committed():
         if one["method"] == "retrain" and one["task"] == "class5":
             assert one["metrics"]["forget"] == one["metrics"]["forget_test"] == 0
+
+
+def test_the_commit_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_COMMIT", "0123456789ab")
+    commit.cache_clear()
+    assert commit() == "0123456789ab"
+    monkeypatch.delenv("CU_COMMIT")
+    commit.cache_clear()
+    assert commit() != "0123456789ab"

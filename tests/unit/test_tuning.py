@@ -109,6 +109,11 @@ def test_a_recorded_search_gives_the_settings_back(
         search_path(get_profile("laptop", model="vit_small"), task, "fisher")
     assert tuned_settings(profile, "class", "logit_mask") == METHODS["logit_mask"].settings()
     assert tuned_settings(profile, "class", "retrain") == profile.settings("retrain", "class")
+    on_paper = get_profile("paper", "digits")
+    assert tuned_settings(on_paper, "class", "fisher") == FisherSettings(alpha=1e-6), "laptop's, until it has its own"
+    record_search(on_paper, task, "fisher", FisherSettings(), 100, [trial(0.9, 1, alpha=1e-9)])
+    assert tuned_settings(on_paper, "class", "fisher") == FisherSettings(alpha=1e-9)
+    assert tuned_settings(profile, "class", "fisher") == FisherSettings(alpha=1e-6)
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(DataFileError, match="does not hold a recorded search"):
         read_search(profile, "class", "fisher")

@@ -1,0 +1,93 @@
+"""Shokri's attack against the Adversarial Robustness Toolbox and where one attack model a class is needed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cu_helpers.attacks import member_rates
+from cu_helpers.shokri import ShokriAttack, shokri_attack
+
+
+def said(count: int, boost: float, seed: int, classes: int = 3) -> tuple[Tensor, Tensor]:
+    """Outputs that favour the true label by `boost`, and the labels."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (count,), generator=draw)
+    logits = torch.randn(count, classes, generator=draw)
+    logits[torch.arange(count), labels] += boost
+    return logits, labels
+
+
+@pytest.fixture
+def shadows() -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs of shadow models for members, then for non-members, their labels, and which is which."""
+    (inside, y), (outside, k) = said(300, 5.0, 0), said(600, 2.0, 1)
+    return torch.cat([inside, outside]), torch.cat([y, k]), torch.arange(900) < 300
+
+
+def test_it_decides_as_the_toolboxs_black_box_attack_does_class_by_class(
+    shadows: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    from art.attacks.inference.membership_inference import MembershipInferenceBlackBox
+    from art.estimators.classification import BlackBoxClassifier
+
+    logits, labels, inside = shadows
+    ours = shokri_attack(logits, labels, inside)
+    fresh, truth = said(600, 3.5, 2)
+    agree = []
+    for label in range(3):
+        target = BlackBoxClassifier(lambda x: x, (3,), 3)
+        oracle = MembershipInferenceBlackBox(target, attack_model_type="lr")
+        members, others = (
+            logits[(labels == label) & (inside == kind)].softmax(dim=1).numpy() for kind in (True, False)
+        )
+        hot = np.eye(3)[label]
+        oracle.fit(
+            x=members,
+            y=np.tile(hot, (len(members), 1)),
+            pred=members,
+            test_x=others[: len(members)],
+            test_y=np.tile(hot, (len(members), 1)),
+            test_pred=others[: len(members)],
+        )
+        of = truth == label
+        asked = fresh[of].softmax(dim=1).numpy()
+        theirs = oracle.infer(None, np.tile(hot, (len(asked), 1)), pred=asked)[:, 0] == 1
+        agree.append(theirs == ours.says_member(fresh[of], truth[of]))
+    assert np.concatenate(agree).mean() > 0.93
+    assert 0.2 < ours.says_member(fresh, truth).mean() < 0.8, "both answers are given"
+
+
+def test_one_attack_model_a_class_sees_what_a_single_linear_one_cannot(shadows: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Within a class the confidence is one coordinate of the softmax; over all classes it is none."""
+    logits, labels, inside = shadows
+    attack = shokri_attack(logits, labels, inside)
+    (member, y), (other, k) = said(500, 5.0, 3), said(500, 2.0, 4)
+    assert attack.member_rate(member, y) > attack.member_rate(other, k) + 40
+    single = member_rates(logits[inside], logits[~inside], {"member": member, "other": other})
+    assert abs(single["member"] - single["other"]) < 15
+
+
+def test_shadows_that_know_nothing_teach_nothing() -> None:
+    logits, labels = said(900, 3.0, 0)
+    attack = shokri_attack(logits, labels, torch.arange(900) % 2 == 0, seed=1)
+    found, k = said(2000, 3.0, 5)
+    assert 20 < attack.member_rate(found, k) < 80
+    again = shokri_attack(logits, labels, torch.arange(900) % 2 == 0, seed=1)
+    assert attack.member_rate(found, k) == again.member_rate(found, k)
+
+
+def test_bad_input_is_refused(shadows: tuple[Tensor, Tensor, Tensor]) -> None:
+    logits, labels, inside = shadows
+    with pytest.raises(ValueError, match=r"class 0 has \d member and \d+ non-member outputs; expected at least 10"):
+        shokri_attack(logits, labels, torch.arange(900) < 20)
+    broken = logits.clone()
+    broken[3, 0] = torch.nan
+    with pytest.raises(ValueError, match="NaN or infinite for 1 of 900 images"):
+        shokri_attack(broken, labels, inside)
+    attack = shokri_attack(logits[labels < 2], labels[labels < 2], inside[labels < 2])
+    assert isinstance(attack, ShokriAttack)
+    with pytest.raises(ValueError, match=r"no attack model was trained for the classes \[2\]; expected \[0, 1\]"):
+        attack.says_member(logits, labels)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        attack.says_member(broken[:5], labels[:5].clamp(max=1))
