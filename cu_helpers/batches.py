@@ -119,11 +119,7 @@ def recorded(dataset: str, profile: str = "laptop", model: str = "resnet18") -> 
                         settings["learning_rate"],
                         settings.get("queue_size", size),
                         [run["metrics"] for run, _ in pairs],
-                        # A run's own reference was retrained where the run was made; the other may not have been.
-                        [
-                            run["retrain_metrics"] if "retrain_metrics" in run else goal["metrics"]
-                            for run, goal in pairs
-                        ],
+                        [reference["metrics"] for _, reference in pairs],
                         [run["steps"] for run, _ in pairs],
                         [run["stopped_by"] for run, _ in pairs],
                     )
