@@ -63,9 +63,9 @@ def plans(base: Mapping[str, Any], sizes: Sequence[int]) -> list[Plan]:
     """Every setting of one seed: each method of `base` at each size, small batches first.
 
     base: method -> settings that suit the largest size. Each size comes with their learning rate,
-    as in the paper's Fig. 4, and below the largest also with one in proportion to the size (Goyal
-    et al. 2017), so that the same images move the weights about as far. The stop rule is looked at
-    each time that as many forgotten images have passed as the largest batch holds.
+    which is how the paper's Fig. 4 reads, and below the largest also with one in proportion to the
+    size (Goyal et al. 2017), so that the same images move the weights about as far. The stop rule is
+    looked at each time that as many forgotten images have passed as the largest batch holds.
     """
     made = []
     largest = max(sizes)
