@@ -14,7 +14,7 @@ help: ## list the commands
 	  || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (minutes the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test]"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test,clip]"
 	@touch $@
 
 book: .venv/installed ## run the chapters (PROFILE=laptop) and build the site into build/site
@@ -26,7 +26,7 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" tests
 
-test-slow: .venv/installed ## what is long: the laptop book from a fresh clone, the wheel
+test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel
 	$(BIN)/python -m pytest -m slow tests
 
 notebooks: .venv/installed ## bring each .ipynb in line with its .py

@@ -147,16 +147,35 @@ def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Pat
     return page
 
 
+def run_only(target: Path, profile: str, dataset: str, chapters: list[Path], numbers: list[str]) -> None:
+    """Run the chapters with these numbers into `target`/source, as `build` would; a later build takes them over.
+
+    Raises ValueError for a number that no chapter has.
+    """
+    known = {chapter.stem[:2]: chapter for chapter in chapters}
+    unknown = sorted(set(numbers) - set(known))
+    if unknown:
+        raise ValueError(f"there is no chapter {', '.join(unknown)}; expected some of {', '.join(known)}")
+    (target / "source").mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        execute(known[number], target / "source", profile, dataset)
+    print(f"Done. The executed notebooks are in {os.path.relpath(target / 'source')}.")
+
+
 def main() -> int:
     """Read the command line, build, say where the book is; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="laptop", choices=PROFILES)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--target", type=Path, default=ROOT / "build")
+    parser.add_argument("--only", nargs="+", metavar="NN", help="run these chapters, such as 05, and build no site")
     wanted = parser.parse_args()
     os.environ.setdefault("CU_CACHE", str(wanted.target.resolve() / "cache"))
     chapters = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     try:
+        if wanted.only:
+            run_only(wanted.target, wanted.profile, wanted.dataset, chapters, wanted.only)
+            return 0
         page = build(wanted.target, wanted.profile, wanted.dataset, chapters)
     except papermill.PapermillExecutionError as error:
         print(f"A chapter failed in cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)

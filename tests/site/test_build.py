@@ -111,3 +111,12 @@ def test_another_record_would_change_the_picture(monkeypatch: pytest.MonkeyPatch
         run["metrics"]["forget"] += 1.0
     monkeypatch.setattr(make_picture, "read_runs", lambda *_, **__: runs)
     assert make_picture.picture() != make_picture.PICTURE.read_text(encoding="utf-8")
+
+
+def test_some_chapters_run_alone(small_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = chapter(small_root, "print(profile, dataset)")
+    with pytest.raises(ValueError, match="there is no chapter 91; expected some of 90"):
+        build_book.run_only(small_root / "out", "smoke", "digits", [path], ["91"])
+    build_book.run_only(small_root / "out", "smoke", "digits", [path], ["90"])
+    assert [made.name for made in (small_root / "out" / "source").glob("*.ipynb")] == [path.name]
+    assert "The executed notebooks are in" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cu_helpers.errors import DataFileError
+from cu_helpers.models import MODELS
 from cu_helpers.results import FIELDS, commit, plain, read_runs, record, record_path, values
 from cu_helpers.unlearning import ContrastiveSettings
 
@@ -110,7 +111,8 @@ def test_cifar10_has_every_method_with_every_seed(task: str, seeds: range) -> No
 
 def test_retrain_never_saw_the_class() -> None:
     for one in committed():
-        if one["method"] == "retrain" and one["task"] == "class5":
+        # A CLIP can be asked for a class that it never saw, and may guess it.
+        if one["method"] == "retrain" and one["task"] == "class5" and one["model"] in MODELS:
             assert one["metrics"]["forget"] == one["metrics"]["forget_test"] == 0
 
 

@@ -1,0 +1,72 @@
+"""Table 13 from recorded runs, beside what is left of the paper's."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..comparison import NONE_RECORDED, interval, paired_runs
+from ..figures import LABELS
+from ..paper import TABLE_13
+from ..results import results_folder
+from ..tuning import Trial
+
+ROWS = ("original", "retrain", "contrastive", "gradient_ascent", "finetune")
+PAPER_NAMES = ROWS[2:]  # the methods that section D.6 compares
+
+
+def recorded_runs(
+    dataset: str = "digits", clip_model: str = "small", method: str = "contrastive", variant: str | None = None
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """(metrics, those of the Retrain of the same seed) for each recorded seed."""
+    pairs = paired_runs(dataset, "class", method, variant, f"{clip_model}_clip")
+    return [(run["metrics"], reference["metrics"]) for run, reference in pairs]
+
+
+def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
+    """A Markdown table: zero-shot accuracies, gaps to Retrain and costs over seeds, and the paper's cells."""
+    head = ["run", "seeds", "forgotten test (%)", "retained test (%)", "gap on forgotten", "gap on retained"]
+    head += ["steps", "images passed", "seconds", "ended by", "paper: forgotten", "paper: retained"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for method in ROWS:
+        pairs = paired_runs(dataset, "class", method, None, f"{clip_model}_clip")
+        if not pairs:
+            continue
+        cells = [LABELS[method], str(len(pairs))]
+        keys = ("forget_test", "retain_test")
+        cells += [str(interval(run["metrics"][key] for run, _ in pairs)) for key in keys]
+        for key in keys:
+            gap = interval(run["metrics"][key] - reference["metrics"][key] for run, reference in pairs)
+            cells.append("reference" if method == "retrain" else str(gap))
+        for key, form in (("steps", ",.0f"), ("samples_seen", ",.0f"), ("seconds", ".1f")):
+            cells.append(f"{sum(run[key] for run, _ in pairs) / len(pairs):{form}}")
+        ends = [run["stopped_by"] for run, _ in pairs]
+        cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
+        named = method in PAPER_NAMES
+        cells += [TABLE_13.value("ViT-B-32", method, column) if named else "–" for column in keys]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+
+
+def effects_table(rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Mapping[str, str]) -> str:
+    """A Markdown table of side effects: mean and 95 % interval over the runs of each row.
+
+    rows: what the table calls a row -> metrics of its runs. columns: metric -> head.
+    """
+    lines = ["| run | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, runs in rows.items():
+        cells = [interval(run.get(key) for run in runs) for key in columns]
+        lines.append(f"| {name} | " + " | ".join("–" if cell is None else str(cell) for cell in cells) + " |")
+    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+
+
+def search_path(dataset: str, clip_model: str, method: str, profile: str = "laptop") -> Path:
+    """Where a method's search is recorded."""
+    return results_folder() / "tuning" / profile / f"{dataset}-{clip_model}_clip-class-{method}.json"
+
+
+def recorded_search(dataset: str, clip_model: str, method: str) -> list[Trial]:
+    """The trials of a method's recorded search; none if there is no record."""
+    path = search_path(dataset, clip_model, method)
+    if not path.exists():
+        return []
+    return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
