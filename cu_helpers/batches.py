@@ -63,9 +63,9 @@ def plans(base: Mapping[str, Any], sizes: Sequence[int]) -> list[Plan]:
     """Every setting of one seed: each method of `base` at each size, small batches first.
 
     base: method -> settings that suit the largest size. Each size comes with their learning rate,
-    as in the paper's Fig. 4, and below the largest also with one in proportion to the size (Goyal
-    et al. 2017), so that the same images move the weights about as far. The stop rule is looked at
-    each time that as many forgotten images have passed as the largest batch holds.
+    which is how the paper's Fig. 4 reads, and below the largest also with one in proportion to the
+    size (Goyal et al. 2017), so that the same images move the weights about as far. The stop rule is
+    looked at each time that as many forgotten images have passed as the largest batch holds.
     """
     made = []
     largest = max(sizes)
@@ -162,4 +162,32 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         lines.append("| " + " | ".join(cells) + " |")
     lost = [TABLE_14.value(model, "contrastive_queue", column) for column in TABLE_14.columns]
     lines.append("| " + " | ".join(["the paper's Table 14", "–", "–", *lost, *["–"] * (len(head) - 5)]) + " |")
+    return "\n".join(lines)
+
+
+def _off(groups: Sequence[Group]) -> float:
+    """Mean distance of the test accuracy from Retrain's, in points, over all runs."""
+    distances = [
+        abs(got["test"] - goal["test"])
+        for group in groups
+        for got, goal in zip(group.measured, group.reference, strict=True)
+    ]
+    return sum(distances) / len(distances)
+
+
+def verdict(groups: Sequence[Group]) -> str:
+    """How far from Retrain each method's test accuracy ends under the two rules for the rate, one line a method."""
+    largest = groups[-1].variant
+    lines = []
+    for method in BOTH:
+        of_method = [group for group in groups if group.method == method]
+        small = [group for group in of_method if group.variant != largest]
+        slower = [group for group in small if group.variant.endswith(IN_PROPORTION)]
+        parts = {
+            "with one rate for all sizes": [group for group in small if group not in slower],
+            "with the rate in proportion": slower,
+            f"at {largest}": [group for group in of_method if group.variant == largest],
+        }
+        told = ", ".join(f"{_off(part):.1f} {words}" for words, part in parts.items() if part)
+        lines.append(f"{LABELS[method]:18}: test accuracy off Retrain's by {told} (points, mean)")
     return "\n".join(lines)
