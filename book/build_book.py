@@ -53,7 +53,9 @@ def execute(chapter: Path, folder: Path, profile: str, dataset: str) -> float:
         if noted["fingerprint"] == wanted:
             print(f"  {chapter.stem:28} unchanged", flush=True)
             return float(noted["seconds"])
-    aside = folder / f".{chapter.name}"
+    # Not in `folder`: Sphinx would read what a killed run leaves there.
+    aside = folder.parent / "running" / chapter.name
+    aside.parent.mkdir(exist_ok=True)
     start = time.perf_counter()
     try:
         papermill.execute_notebook(

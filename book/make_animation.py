@@ -30,7 +30,8 @@ SEED = 0
 NEIGHBOURS = 4  # other classes shown: the nearest centres
 EACH = 24  # images of each class
 SECONDS = 5.0
-WIDTH, HEIGHT, EDGE = 640, 420, 34
+WIDTH, HEIGHT, EDGE = 480, 420, 24
+TOP = 92  # below the legend and the names
 INK = "#767676"  # reads on white and on black
 
 
@@ -97,8 +98,8 @@ def picture() -> str:
     task = make_task(dataset, profile, "class", SEED)
     shown, images, frames, steps, told = paths(task, original_model(dataset, profile, SEED).model)
     low, high = frames.amin(dim=(0, 1)), frames.amax(dim=(0, 1))
-    room = torch.tensor([WIDTH - 2 * EDGE, HEIGHT - 3 * EDGE])
-    at = (frames - low) / (high - low) * room + torch.tensor([EDGE, 1.6 * EDGE])
+    room = torch.tensor([WIDTH - 2 * EDGE, HEIGHT - TOP - EDGE])
+    at = (frames - low) / (high - low) * room + torch.tensor([EDGE, TOP])
     times = ";".join(f"{0.1 + 0.9 * step / steps[-1]:.3f}" for step in steps)
     times = "0;" + times  # a tenth of the time nothing moves
     at = torch.cat([at[:1], at])
@@ -114,21 +115,19 @@ def picture() -> str:
             f'text-anchor="middle">{task.classes[one]}</text>'
         )
     run = {"dataset": "digits", "profile": "laptop", "method": "contrastive", "seed": SEED, "commit": commit()}
-    run |= {"steps": steps[-1]}
+    run |= {"steps": steps[-1], "told": told}
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        f'font-size="13" fill="{INK}" role="img" aria-labelledby="cu-geometry-title" id="cu-geometry">',
+        f'font-size="15" fill="{INK}" role="img" aria-labelledby="cu-geometry-title" id="cu-geometry">',
         f'<title id="cu-geometry-title">Embeddings of the digit {task.classes[shown[0]]}, crosses, leave their place '
         "and go between those of other digits while the class is forgotten</title>",
         f"<metadata>{json.dumps(run)}</metadata>",
         f'<path d="M{EDGE} 14l8 8m0-8l-8 8" stroke="{SET_COLOURS["forget"]}" stroke-width="2.2"/>',
-        f'<text x="{EDGE + 16}" y="22">training images of the digit {task.classes[shown[0]]}, to be forgotten</text>',
-        f'<circle cx="{WIDTH // 2 + 70}" cy="18" r="4" fill="{INK}"/>',
-        f'<text x="{WIDTH // 2 + 82}" y="22">of four others, to be kept</text>',
+        f'<text x="{EDGE + 18}" y="23">training images of the digit {task.classes[shown[0]]}, to be forgotten</text>',
+        f'<circle cx="{EDGE + 4}" cy="40" r="4" fill="{INK}"/>',
+        f'<text x="{EDGE + 18}" y="45">training images of four other digits, to be kept</text>',
         *dots,
         *names,
-        f'<text x="{EDGE}" y="{HEIGHT - 12}" textLength="{WIDTH - 2 * EDGE}" lengthAdjust="spacingAndGlyphs">'
-        f"{told}</text>",
         "</svg>",
     ]
     return "\n".join(body) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 FOLDER = "stills"
-FIGURE = re.compile(r'(<figure class="cu-figure">)(<div role="img" aria-label="([^"]*)">)')
+FIGURE = re.compile(r'(<figure class="cu-figure">)(<div role="group" aria-label="([^"]*)">)')
 # Each figure as it stands in the page, as SVG text; plotly fetches nothing for this.
 DRAW = """async () => {
   const plots = [...document.querySelectorAll('figure.cu-figure .plotly-graph-div')];

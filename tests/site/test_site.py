@@ -65,7 +65,7 @@ def complaints(visit: Visit, path: Path) -> list[str]:
           unnamed: [...document.querySelectorAll('article img')].filter(e => !(e.alt || '').trim()).length,
           figures: document.querySelectorAll('figure.cu-figure').length,
           worded: [...document.querySelectorAll('figure.cu-figure')].filter(e =>
-            e.querySelector('[role=img]').getAttribute('aria-label').trim() &&
+            e.querySelector('[role=group]').getAttribute('aria-label').trim() &&
             e.querySelector('figcaption').textContent.trim()).length,
           raw_tables: [...document.querySelectorAll('article p')]
             .filter(e => /\\|\\s*[-–—]+\\s*\\|/.test(e.textContent)).length,
