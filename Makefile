@@ -4,7 +4,7 @@ PROFILE ?= laptop
 BIN := .venv/bin
 CHAPTERS := $(wildcard notebooks/[0-9]*.py)
 
-.PHONY: help book test test-slow notebooks clean
+.PHONY: help book offline test test-slow notebooks clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ help: ## list the commands
 
 book: .venv/installed ## run the chapters (PROFILE=laptop) and build the site into build/site
 	$(BIN)/python book/build_book.py --profile $(PROFILE)
+
+offline: book ## the site as one zip, for a classroom without a network
+	$(BIN)/python book/pack_site.py
 
 test: .venv/installed ## everything quick: lint, types, unit tests, every chapter at smoke, the site in a browser
 	$(BIN)/ruff check .

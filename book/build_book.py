@@ -20,6 +20,8 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import papermill
+from front_page import write_fragments
+from static_figures import draw_site
 
 from cu_helpers.profiles import PROFILES
 
@@ -51,7 +53,9 @@ def execute(chapter: Path, folder: Path, profile: str, dataset: str) -> float:
         if noted["fingerprint"] == wanted:
             print(f"  {chapter.stem:28} unchanged", flush=True)
             return float(noted["seconds"])
-    aside = folder / f".{chapter.name}"
+    # Not in `folder`: Sphinx would read what a killed run leaves there.
+    aside = folder.parent / "running" / chapter.name
+    aside.parent.mkdir(exist_ok=True)
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
@@ -125,6 +129,7 @@ def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Pat
     seconds = {chapter.stem: execute(chapter, source, profile, dataset) for chapter in chapters}
     for name in (*PAGES, "references.bib", "logo.svg", "first_light.svg"):
         shutil.copy(BOOK / name, source / name)
+    write_fragments(source)
     (source / "status.md").write_text(status_page(seconds, profile, dataset), encoding="utf-8")
     (source / "_config.yml").write_text(configuration(), encoding="utf-8")
     (source / "_toc.yml").write_text(contents(chapters), encoding="utf-8")
@@ -144,6 +149,8 @@ def build(target: Path, profile: str, dataset: str, chapters: list[Path]) -> Pat
     if made.returncode or not page.exists():
         print(made.stdout, file=sys.stderr)
         raise subprocess.CalledProcessError(made.returncode, ["jupyter-book", *arguments])
+    if draw_site(page.parent) is None:
+        print("No Chromium was found: the site has no still figures for print and for readers without JavaScript.")
     return page
 
 

@@ -7,9 +7,11 @@ the site. `read` is MyST-NB's reader of .ipynb files, `setup` makes the module a
 
 import re
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import nbformat
+from cu_words import add_words
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
@@ -17,6 +19,7 @@ GATED = re.compile(r"(exercise|solution):([0-9]{2}-[0-9]+)")
 MARKER = re.compile(r"^\s*### (BEGIN|END) SOLUTION\s*$")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*$")
 FENCE = re.compile(r"^\s*(```+|~~~+)")
+GLOSSARY = Path(__file__).resolve().parent / "glossary.md"
 PLOT = "plotly-graph-div"  # the class of every plot in plotly's HTML
 
 
@@ -97,11 +100,13 @@ def in_order(kinds: list[tuple[str, str]]) -> None:
 def read(text: str) -> NotebookNode:
     """A notebook's JSON as the site shows it; the file itself stays as it is.
 
-    Papermill's own cell with the parameters of the run is left out: the set-up cell prints them.
+    Papermill's own cell with the parameters of the run is left out: the set-up cell prints them. The
+    first cell says how long the chapter takes to read, and a glossary word is a link where it is first used.
     Raises ValueError for wrong exercise or solution tags.
     """
     notebook = nbformat.reads(text, as_version=4)
     kept = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    add_words(kept, GLOSSARY.read_text(encoding="utf-8"))
     runs = [(gate, list(cells)) for gate, cells in groupby(kept, key=gate_of)]
     in_order([gate for gate, _ in runs if gate is not None])
     notebook.cells = [one for gate, cells in runs for one in (cells if gate is None else gated(*gate, cells))]

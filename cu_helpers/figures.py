@@ -168,7 +168,7 @@ def bundle(figure: go.Figure, caption: str, alt: str) -> dict[str, Any]:
         config={"responsive": True, "displaylogo": False},
     )
     page = (
-        f'<figure class="cu-figure"><div role="img" aria-label="{html.escape(alt, quote=True)}">{fragment}</div>'
+        f'<figure class="cu-figure"><div role="group" aria-label="{html.escape(alt, quote=True)}">{fragment}</div>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
     # Through JSON text, since plotly keeps arrays where JSON needs lists.

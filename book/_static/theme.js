@@ -24,6 +24,15 @@
       attributeFilter: ["data-theme"],
     });
   });
+  // The front page's picture moves once. Who asked for less motion sees how it ends; the button plays it again.
+  window.addEventListener("load", function () {
+    document.querySelectorAll("[data-cu-again]").forEach(function (button) {
+      var drawing = document.getElementById(button.dataset.cuAgain);
+      if (!drawing) return;
+      if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) drawing.setCurrentTime(3600);
+      button.addEventListener("click", function () { drawing.setCurrentTime(0); });
+    });
+  });
   document.addEventListener("toggle", function (event) {
     // A plot inside a folded solution has no width until it opens.
     event.target.querySelectorAll(".plotly-graph-div").forEach(function (plot) {

@@ -9,6 +9,7 @@ from pathlib import Path
 import build_book
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from static_figures import chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 # These run for the site, with formulas, plots, animations and tables of every kind. The others' pages stand
@@ -47,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium; where there is none, tests skip by name, unless CU_REQUIRE_CHROMIUM is set."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = chromium()
     if found is None:
         assert not os.environ.get("CU_REQUIRE_CHROMIUM"), "CU_REQUIRE_CHROMIUM is set and there is no Chromium"
         pytest.skip("no Chromium: install it to test the site in a browser")

@@ -1,9 +1,13 @@
 """The build script: what runs again, what a failure leaves behind, and the picture of the front page."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import build_book
+import front_page
+import make_animation
 import make_picture
 import nbformat
 import papermill
@@ -96,7 +100,7 @@ def test_the_contents_list_each_chapter_once() -> None:
 def test_the_front_page_names_every_chapter() -> None:
     front = (build_book.BOOK / "index.md").read_text(encoding="utf-8")
     chapters = [path.stem for path in sorted((build_book.ROOT / "notebooks").glob("[0-9]*.py"))]
-    assert re.findall(r"\]\((\d\d_\w+)\)", front) == chapters
+    assert re.findall(r"^\| \[.*?\]\((\d\d_\w+)\)", front, re.MULTILINE) == chapters
 
 
 def test_the_picture_shows_the_committed_records() -> None:
@@ -120,3 +124,28 @@ def test_some_chapters_run_alone(small_root: Path, capsys: pytest.CaptureFixture
     build_book.run_only(small_root / "out", "smoke", "digits", [path], ["90"])
     assert [made.name for made in (small_root / "out" / "source").glob("*.ipynb")] == [path.name]
     assert "The executed notebooks are in" in capsys.readouterr().out
+
+
+def test_the_front_page_reads_its_numbers_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs(
+        dataset: str, kind: str, method: str, variant: str | None, profile: str
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        if (kind, method, variant) != ("class", "contrastive", "tuned"):
+            return []
+        goal = {"metrics": {"forget_test": 0.0, "retain_test": 80.0}}
+        return [
+            ({"metrics": {"forget_test": value, "retain_test": 79.0}, "audit": {"probe_z": 90.0}}, goal)
+            for value in (1.0, 2.0)
+        ]
+
+    monkeypatch.setattr(front_page, "paired_runs", runs)
+    (row,) = [line for line in front_page.result_table().split("\n") if line.startswith("| Contrastive |")]
+    assert row == "| Contrastive | 1.0 / 2.0 | -1.0 / -1.0 | 90.0 / 90.0 | – | – |"
+
+
+def test_the_moving_picture_names_its_run_and_the_citation_its_paper() -> None:
+    drawn = make_animation.PICTURE.read_text(encoding="utf-8")
+    run = json.loads(drawn.split("<metadata>")[1].split("</metadata>")[0])
+    assert {"dataset", "profile", "method", "seed", "commit"} <= run.keys()
+    assert 0 < drawn.count("<animateTransform") <= make_animation.EACH
+    assert "10.24963/ijcai.2025/830" in front_page.cite_box()

@@ -24,9 +24,9 @@ TASK = md("### Exercise 03-2 · Both signs\n\nWhat changes?", "exercise:03-2")
 
 
 def test_an_exercise_and_its_solution_become_directives() -> None:
-    got = sources(md("# Title"), TASK, code("answer = 1", "solution:03-2"), md("On."))
+    got = sources(md("Before."), TASK, code("answer = 1", "solution:03-2"), md("On."))
     assert got == [
-        "# Title",
+        "Before.",
         "```{exercise-start} 03-2: Both signs\n:label: exercise-03-2\n:nonumber:\n```",
         "What changes?",
         "```{exercise-end}\n```",

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.py"))]
 PAGES = ["index", *CHAPTERS, "glossary", "bibliography", "status"]
-PHONE = {"width": 390, "height": 844}
+NARROW = (360, 768)  # a small phone, a tablet
 DESKTOP = {"width": 1280, "height": 900}
 
 
@@ -64,7 +65,7 @@ def complaints(visit: Visit, path: Path) -> list[str]:
           unnamed: [...document.querySelectorAll('article img')].filter(e => !(e.alt || '').trim()).length,
           figures: document.querySelectorAll('figure.cu-figure').length,
           worded: [...document.querySelectorAll('figure.cu-figure')].filter(e =>
-            e.querySelector('[role=img]').getAttribute('aria-label').trim() &&
+            e.querySelector('[role=group]').getAttribute('aria-label').trim() &&
             e.querySelector('figcaption').textContent.trim()).length,
           raw_tables: [...document.querySelectorAll('article p')]
             .filter(e => /\\|\\s*[-–—]+\\s*\\|/.test(e.textContent)).length,
@@ -92,16 +93,87 @@ def test_chapters_have_formulas_and_plots(site: Path, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_phone_never_scrolls_sideways(site: Path, visit: Visit, name: str) -> None:
-    visit.page.set_viewport_size(PHONE)
+def test_a_narrow_screen_never_scrolls_sideways(site: Path, visit: Visit, name: str) -> None:
+    for width in NARROW:
+        visit.page.set_viewport_size({"width": width, "height": 800})
+        page = visit.open(site / f"{name}.html")
+        widths = page.evaluate(
+            """() => [document.scrollingElement.scrollWidth, innerWidth,
+              [...document.querySelectorAll('.plotly-graph-div')].filter(e => e.offsetParent &&
+                e.getBoundingClientRect().right > innerWidth + 1).length]"""
+        )
+        assert widths[0] <= widths[1], f"the page is wider than the screen of {width}"
+        assert widths[2] == 0, f"a plot is wider than the screen of {width}"
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, in words."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "03_sample_loss", "05_full_algorithm", "glossary"])
+def test_axe_finds_no_serious_fault(site: Path, visit: Visit, name: str, theme: str) -> None:
     page = visit.open(site / f"{name}.html")
-    widths = page.evaluate(
-        """() => [document.scrollingElement.scrollWidth, innerWidth,
-          [...document.querySelectorAll('.plotly-graph-div')].filter(e => e.offsetParent &&
-            e.getBoundingClientRect().right > innerWidth + 1).length]"""
-    )
-    assert widths[0] <= widths[1], "the page is wider than the screen"
-    assert widths[2] == 0, "a plot is wider than the screen"
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    page.wait_for_timeout(300)
+    assert faults(page) == []
+
+
+def test_axe_would_see_a_fault(site: Path, visit: Visit) -> None:
+    page = visit.open(site / "glossary.html")
+    page.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<button></button>')")
+    assert any("button-name" in fault for fault in faults(page))
+
+
+def test_every_figure_has_a_still_for_print_and_without_script(site: Path, visit: Visit, browser: Browser) -> None:
+    name = site / "05_full_algorithm.html"
+    page = visit.open(name)
+    seen = "e => [...document.querySelectorAll(e)].filter(e => e.offsetParent).length"
+    plots = page.locator("figure.cu-figure .plotly-graph-div").count()
+    assert page.locator("img.cu-still").count() == plots > 5
+    assert page.evaluate(seen, "img.cu-still") == 0
+    page.emulate_media(media="print")
+    assert page.evaluate(seen, "figure.cu-figure .plotly-graph-div") == 0
+    context = browser.new_context(java_script_enabled=False)
+    bare = context.new_page()
+    bare.goto(name.as_uri())
+    assert bare.locator("img.cu-still").first.is_visible()
+    assert not bare.locator("figure.cu-figure .plotly-graph-div").first.is_visible()
+    context.close()
+
+
+def test_a_still_is_the_figure(site: Path) -> None:
+    stills = sorted((site / "stills").glob("05_full_algorithm-*.svg"))
+    shown = [still.read_text(encoding="utf-8") for still in stills]
+    assert all(text.startswith("<svg") for text in shown)
+    assert len(set(shown)) == len(shown), "each figure has its own"
+    assert any("accuracy" in text for text in shown)
+
+
+def test_the_front_page_moves_once_and_again_on_demand(site: Path, visit: Visit) -> None:
+    page = visit.open(site / "index.html")
+    time = "document.getElementById('cu-geometry').getCurrentTime()"
+    page.wait_for_timeout(400)
+    assert page.evaluate(time) > 0.2
+    page.locator("[data-cu-again]").click()
+    assert page.evaluate(time) < 0.3
+    visit.page.emulate_media(reduced_motion="reduce")
+    assert visit.open(site / "index.html").evaluate(time) > 60, "who asked for less motion sees the end"
+
+
+def test_first_uses_lead_to_the_glossary(site: Path, visit: Visit) -> None:
+    page = visit.open(site / "05_full_algorithm.html")
+    links = page.locator("article a.reference.internal[href^='glossary.html#term-']")
+    assert links.count() >= 3
+    targets = links.evaluate_all("all => all.map(e => e.getAttribute('href').split('#')[1])")
+    glossary = (site / "glossary.html").read_text(encoding="utf-8")
+    assert all(f'id="{target}"' in glossary for target in targets)
 
 
 def test_plots_follow_the_theme(site: Path, visit: Visit) -> None:
