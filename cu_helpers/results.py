@@ -94,14 +94,14 @@ def record_path(run: Mapping[str, Any]) -> Path:
     return results_folder() / str(run["profile"]) / f"{name}.json"
 
 
-def record(device: torch.device, **run: Any) -> Path:
-    """Write one run, aside and renamed, and return where. What the machine knows is added here.
+def complete(device: torch.device, **run: Any) -> dict[str, Any]:
+    """A run as it is recorded: what the machine knows is added, and the schema is checked.
 
     run: everything in `schema.REQUIRED` but peak_memory_mib, device, versions and commit, and what
     `schema.OPTIONAL` allows. Raises ValueError if the run does not fit the schema or a number in it
     is NaN or infinite.
     """
-    described = plain(run) | {
+    described: dict[str, Any] = plain(run) | {
         "peak_memory_mib": round(peak_memory_mib(device), 1),
         "device": describe_device(device),
         "versions": versions(),
@@ -110,8 +110,19 @@ def record(device: torch.device, **run: Any) -> Path:
     wrong = fault(described)
     if wrong:
         raise ValueError(f"the run that was to be recorded {wrong}")
+    return described
+
+
+def write_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Write a complete run to `path`, aside and renamed. Raises ValueError for a NaN or infinite number."""
+    write_text(path, json.dumps(plain(run), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def record(device: torch.device, **run: Any) -> Path:
+    """Complete one run, write it where it belongs and return where; see `complete`."""
+    described = complete(device, **run)
     path = record_path(described)
-    write_text(path, json.dumps(described, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_run(path, described)
     return path
 
 
