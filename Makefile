@@ -2,9 +2,13 @@
 PYTHON ?= python3
 PROFILE ?= laptop
 BIN := .venv/bin
-CHAPTERS := $(wildcard notebooks/[0-9]*.py)
+CHAPTERS := $(wildcard notebooks/[0-9]*.py notebooks/run/*.py)
+# What make reproduce runs; each may be left out. MODELS, PARTS, METHODS and SEEDS are lists.
+GRID = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),--jobs $(JOBS)) \
+  $(if $(MODELS),--models $(MODELS)) $(if $(PARTS),--parts $(PARTS)) $(if $(METHODS),--methods $(METHODS)) \
+  $(if $(SEEDS),--seeds $(SEEDS)) $(OPTIONS) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
 
-.PHONY: help book offline test test-slow notebooks clean
+.PHONY: help book offline test test-slow notebooks reproduce reproduce-plan clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,7 +18,7 @@ help: ## list the commands
 	  || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (minutes the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test,clip]"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test,clip,batch]"
 	@touch $@
 
 book: .venv/installed ## run the chapters (PROFILE=laptop) and build the site into build/site
@@ -31,6 +35,12 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 
 test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel
 	$(BIN)/python -m pytest -m slow tests
+
+reproduce: .venv/installed ## run the grid: PROFILE= DATASET= JOBS= MODELS= PARTS= METHODS= SEEDS=, again to go on
+	$(BIN)/python book/reproduce.py $(GRID)
+
+reproduce-plan: .venv/installed ## say how many runs that is and how long it takes, and run none
+	$(BIN)/python book/reproduce.py --plan $(GRID)
 
 notebooks: .venv/installed ## bring each .ipynb in line with its .py
 	$(BIN)/jupytext --to ipynb --update $(CHAPTERS)

@@ -6,11 +6,10 @@ Everything but the named setting is as the search found it. What is recorded alr
 """
 
 import sys
-from dataclasses import replace
-from typing import Any
 
 from record_runs import command_line, describe, say
 
+from cu_helpers.ablations import COUNTS, Planned, variants
 from cu_helpers.data import ForgetTask, forget_samples, load_dataset
 from cu_helpers.errors import DataFileError
 from cu_helpers.experiments import make_task, original_model, record_original_and_retrain, record_unlearning
@@ -18,34 +17,6 @@ from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import commit, record_path
 from cu_helpers.training import TrainedModel
 from cu_helpers.tuning import tuned_settings
-from cu_helpers.unlearning import ContrastiveSettings, Stopping
-
-TEMPERATURES = (0.007, 0.07, 0.7, 7.0, 70.0)  # Table 12's, as far as they can be read
-BATCH_SIZES = (32, 64, 128, 256)  # Figs. 3 and 4
-OMEGAS = (1, 2, 4)  # Figs. 3 and 4; the paper takes at most four
-COUNTS = (200, 1000, 2000)  # Table 11 beside its 500
-
-
-def variants(ours: ContrastiveSettings, kind: str) -> list[tuple[str, str, Any, tuple[str, ...]]]:
-    """Table, variant, settings and curve of each run of one seed on the profile's task."""
-    released = replace(ours, learning_rate=1e-3, lambda_ul=3.0, omega=4, max_rounds=30)
-    every_round = Stopping(rule="none")
-    runs: list[tuple[str, str, Any, tuple[str, ...]]] = [
-        ("Table 1" if kind == "class" else "Table 3", "authors' numbers", replace(released, stopping=Stopping()), ())
-    ]
-    if kind == "samples":
-        runs += [("Table 12", f"tau {tau:g}", replace(ours, temperature=tau), ()) for tau in TEMPERATURES]
-        runs += [
-            (
-                "Figs. 3 and 4",
-                f"batch {size} omega {omega}",
-                replace(ours, batch_size=size, omega=omega, stopping=every_round),
-                ("forget", "test"),
-            )
-            for size in BATCH_SIZES
-            for omega in OMEGAS
-        ]
-    return runs
 
 
 def run(
@@ -53,7 +24,7 @@ def run(
     original: TrainedModel,
     task: ForgetTask,
     method: str,
-    planned: tuple[str, str, Any, tuple[str, ...]],
+    planned: Planned,
     seed: int,
     shared: int,
 ) -> None:

@@ -53,35 +53,46 @@ def describe_task(task: ForgetTask) -> str:
     return f"class{task.label}" if task.kind == "class" else f"samples{len(task.forget)}"
 
 
+def record_reference(
+    profile: Profile, task: ForgetTask, method: str, seed: int, table: str, shared: int = 1
+) -> dict[str, float]:
+    """Record one of the two models that others are compared with, attacked and audited; return the metrics.
+
+    method: "original" or "retrain". table: the paper's table that the run belongs to. Both models are
+    trained, or read from the cache. shared: see `unlearning_run`.
+    """
+    choose("reference", method, ["original", "retrain"])
+    everything = Dataset(task.dataset, task.train, task.validation, task.test, task.classes)
+    original, retrained = original_model(everything, profile, seed), retrained_model(task, profile, seed)
+    trained, images = (original, task.train) if method == "original" else (retrained, task.retain)
+    metrics = evaluate(trained.model, task)
+    record(
+        images.device,
+        table=table,
+        profile=profile.name,
+        dataset=task.dataset,
+        model=profile.model,
+        method=method,
+        task=describe_task(task),
+        seed=seed,
+        settings={"config": trained.model.config, "training": profile.training, "train_images": len(task.train)},
+        metrics=metrics,
+        seconds=trained.seconds,
+        steps=profile.training.epochs * -(-len(images) // profile.training.batch_size),
+        samples_seen=profile.training.epochs * len(images),
+        stopped_by="finished",
+        shared=shared,
+        **verify(trained.model, task, original.model, retrained.model, seed),
+    )
+    return metrics
+
+
 def record_original_and_retrain(
     profile: Profile, task: ForgetTask, seed: int, tables: dict[str, str], shared: int = 1
 ) -> None:
-    """Train (or read) both models of a seed and record what they score, and what attacks and audits find.
-
-    tables: method -> the paper's table that the run belongs to. shared: see `record_unlearning`.
-    """
-    everything = Dataset(task.dataset, task.train, task.validation, task.test, task.classes)
-    original, retrained = original_model(everything, profile, seed), retrained_model(task, profile, seed)
-    for method, trained, images in (("original", original, task.train), ("retrain", retrained, task.retain)):
-        steps = profile.training.epochs * -(-len(images) // profile.training.batch_size)
-        record(
-            images.device,
-            table=tables[method],
-            profile=profile.name,
-            dataset=task.dataset,
-            model=profile.model,
-            method=method,
-            task=describe_task(task),
-            seed=seed,
-            settings={"config": trained.model.config, "training": profile.training, "train_images": len(task.train)},
-            metrics=evaluate(trained.model, task),
-            seconds=trained.seconds,
-            steps=steps,
-            samples_seen=profile.training.epochs * len(images),
-            stopped_by="finished",
-            shared=shared,
-            **verify(trained.model, task, original.model, retrained.model, seed),
-        )
+    """Record both references of a task and seed; tables: method -> table, see `record_reference`."""
+    for method in ("original", "retrain"):
+        record_reference(profile, task, method, seed, tables[method], shared)
 
 
 def retrain_step_seconds(profile: Profile, task: ForgetTask, steps: int = 30) -> float:
@@ -118,6 +129,73 @@ def trace(
     return rows
 
 
+def unlearning_run(
+    profile: Profile,
+    task: ForgetTask,
+    original: TrainedModel,
+    method: str,
+    seed: int,
+    table: str,
+    variant: str | None = None,
+    settings: Any = None,
+    curve: Sequence[str] = (),
+    retrained: EmbeddingClassifier | None = None,
+    retrain_steps: float | None = None,
+    shared: int = 1,
+) -> tuple[EmbeddingClassifier, dict[str, Any]]:
+    """Unlearn and measure once; return the model and the run as `results.record` takes it.
+
+    settings: None means the profile's. variant: names a run whose settings are not the profile's.
+    curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
+    retrained: the reference; with it the record also holds retrain_metrics, its accuracies on this
+    task. retrain_steps: end the run after as many seconds as that many of Retrain's steps take here
+    and now, whatever its stop rule says. shared: how many processes use the device at once. Alone,
+    the record has retrain_step_seconds, the mean of what was measured just before and just after the
+    run; beside others seconds say too little for that.
+    """
+    rows: list[dict[str, float]] = []
+
+    def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
+        rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
+
+    if shared > 1 and retrain_steps is not None:
+        raise ValueError(
+            f"a run as long as {retrain_steps:g} of Retrain's steps needs a device of its own; found {shared} processes"
+        )
+    before = retrain_step_seconds(profile, task) if shared == 1 else None
+    settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
+    if retrain_steps is not None and before is not None:
+        settings = replace(settings, stopping=Stopping(rule="none", seconds=retrain_steps * before))
+    result = unlearn(method, original.model, task, settings, seed, look if curve else None)
+    step_seconds = None if before is None else (before + retrain_step_seconds(profile, task)) / 2
+    run = {
+        "table": table,
+        "profile": profile.name,
+        "dataset": task.dataset,
+        "model": profile.model,
+        "method": method,
+        "variant": variant,
+        "task": describe_task(task),
+        "seed": seed,
+        "settings": {"config": original.model.config, "train_images": len(task.train), method: settings},
+        "metrics": evaluate(result.model, task),
+        "seconds": result.seconds,
+        "check_seconds": result.check_seconds,
+        "steps": result.steps,
+        "samples_seen": result.samples_seen,
+        "forget_share": result.forget_share,
+        "stopped_by": result.stopped_by,
+        "history": result.history,
+        "retrain_step_seconds": step_seconds,
+        "shared": shared,
+        "curve": rows,
+    }
+    if retrained is not None:
+        run["retrain_metrics"] = evaluate(retrained, task)
+    return result.model, run
+
+
 def record_unlearning(
     profile: Profile,
     task: ForgetTask,
@@ -133,63 +211,17 @@ def record_unlearning(
     retrain_steps: float | None = None,
     shared: int = 1,
 ) -> dict[str, float]:
-    """Unlearn, measure and record one run; return the metrics.
+    """Unlearn, measure and record one run, see `unlearning_run`; return the metrics.
 
-    settings: None means the profile's. variant: names a run whose settings are not the profile's.
-    curve: sets of the task, such as "forget", whose accuracy the record holds at every stop check.
-    retrained: the reference; with it the record also holds retrain_metrics, its accuracies on this
-    task. verified: attack and audit the model, see `verify`; this needs retrained. retrain_steps:
-    end the run after as many seconds as that many of Retrain's steps take here and now, whatever its
-    stop rule says. shared: how many processes use the device at once. Alone, the record has
-    retrain_step_seconds, the mean of what was measured just before and just after the run; beside
-    others seconds say too little for that.
+    verified: also attack and audit the model, see `verify`; this needs retrained.
     """
-    rows: list[dict[str, float]] = []
-
-    def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
-        at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
-        rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
-
     if verified and retrained is None:
         raise ValueError("a run is audited against Retrain; pass the retrained model too, or verified=False")
-    if shared > 1 and retrain_steps is not None:
-        raise ValueError(
-            f"a run as long as {retrain_steps:g} of Retrain's steps needs a device of its own; found {shared} processes"
-        )
-    before = retrain_step_seconds(profile, task) if shared == 1 else None
-    settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
-    if retrain_steps is not None and before is not None:
-        settings = replace(settings, stopping=Stopping(rule="none", seconds=retrain_steps * before))
-    result = unlearn(method, original.model, task, settings, seed, look if curve else None)
-    step_seconds = None if before is None else (before + retrain_step_seconds(profile, task)) / 2
-    measured = evaluate(result.model, task)
-    extra: dict[str, Any] = {}
-    if retrained is not None:
-        extra["retrain_metrics"] = evaluate(retrained, task)
-        if verified:
-            extra |= verify(result.model, task, original.model, retrained, seed)
-    record(
-        task.forget.device,
-        table=table,
-        profile=profile.name,
-        dataset=task.dataset,
-        model=profile.model,
-        method=method,
-        variant=variant,
-        task=describe_task(task),
-        seed=seed,
-        settings={"config": original.model.config, "train_images": len(task.train), method: settings},
-        metrics=measured,
-        seconds=result.seconds,
-        check_seconds=result.check_seconds,
-        steps=result.steps,
-        samples_seen=result.samples_seen,
-        forget_share=result.forget_share,
-        stopped_by=result.stopped_by,
-        history=result.history,
-        retrain_step_seconds=step_seconds,
-        shared=shared,
-        curve=rows,
-        **extra,
+    model, run = unlearning_run(
+        profile, task, original, method, seed, table, variant, settings, curve, retrained, retrain_steps, shared
     )
+    if verified and retrained is not None:
+        run |= verify(model, task, original.model, retrained, seed)
+    record(task.forget.device, **run)
+    measured: dict[str, float] = run["metrics"]
     return measured

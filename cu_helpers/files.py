@@ -2,8 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: no batch runs there, and a notebook is alone with its files
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_aside(path: Path, write: Callable[[Path], None]) -> None:
@@ -31,3 +37,30 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
     write_aside(path, write)
+
+
+@contextmanager
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; wait until other processes let go of it.
+
+    shared: several may hold it so at once, but none beside one that holds it alone. The lock ends
+    with the process that holds it, however that ends. The empty file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+def try_lock(path: Path) -> int | None:
+    """Hold the lock file `path` until this process ends; None if another process holds it, else the descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle

@@ -7,7 +7,7 @@ import resource
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,10 @@ import torch
 from .checkpoints import versions
 from .errors import DataFileError
 from .files import write_text
+from .profiles import PROFILES
+from .schema import REQUIRED, check_run, fault
 
-FIELDS = (
-    "table",
-    "profile",
-    "dataset",
-    "model",
-    "method",
-    "task",
-    "seed",
-    "settings",
-    "metrics",
-    "seconds",
-    "steps",
-    "samples_seen",
-    "stopped_by",
-    "peak_memory_mib",
-    "device",
-    "versions",
-    "commit",
-)
+FIELDS = tuple(REQUIRED)
 
 
 def results_folder() -> Path:
@@ -110,43 +94,68 @@ def record_path(run: Mapping[str, Any]) -> Path:
     return results_folder() / str(run["profile"]) / f"{name}.json"
 
 
-def record(device: torch.device, **run: Any) -> Path:
-    """Write one run, aside and renamed, and return where. What the machine knows is added here.
+def complete(device: torch.device, **run: Any) -> dict[str, Any]:
+    """A run as it is recorded: what the machine knows is added, and the schema is checked.
 
-    run: everything in `FIELDS` but peak_memory_mib, device, versions and commit; extra fields are
-    kept. Raises ValueError if a field is missing or a number is NaN or infinite.
+    run: everything in `schema.REQUIRED` but peak_memory_mib, device, versions and commit, and what
+    `schema.OPTIONAL` allows. Raises ValueError if the run does not fit the schema or a number in it
+    is NaN or infinite.
     """
-    described = plain(run) | {
+    described: dict[str, Any] = plain(run) | {
         "peak_memory_mib": round(peak_memory_mib(device), 1),
         "device": describe_device(device),
         "versions": versions(),
         "commit": commit(),
     }
-    missing = [name for name in FIELDS if name not in described]
-    if missing:
-        raise ValueError(f"a run needs the fields {', '.join(missing)}; got {', '.join(sorted(run))}")
+    wrong = fault(described)
+    if wrong:
+        raise ValueError(f"the run that was to be recorded {wrong}")
+    return described
+
+
+def write_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Write a complete run to `path`, aside and renamed. Raises ValueError for a NaN or infinite number."""
+    write_text(path, json.dumps(plain(run), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def record(device: torch.device, **run: Any) -> Path:
+    """Complete one run, write it where it belongs and return where; see `complete`."""
+    described = complete(device, **run)
     path = record_path(described)
-    write_text(path, json.dumps(described, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_run(path, described)
     return path
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, changed: int, size: int) -> dict[str, Any]:
+    """One record, checked; changed and size tell a file that was written anew."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataFileError(f"{path} is not a recorded run ({error}); remove it and run it again") from error
+    check_run(run, str(path))
+    return {**run, "path": path.name}
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """One recorded run, with its file's name as "path". Raises DataFileError if the file is not a run."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataFileError(f"{path} is not a recorded run ({error}); make it first") from error
+    return dict(_read(path, status.st_mtime_ns, status.st_size))
 
 
 def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
     """Every recorded run whose fields equal `match`, in the order of their file names.
 
-    profile: one profile's folder, None for all. Raises DataFileError if a file is not a run.
+    profile: one profile's folder, None for all. Raises DataFileError if a file is not a run: damaged,
+    or with a field missing, unknown or of another kind than the schema says.
     """
-    runs = []
-    for path in sorted(results_folder().glob(f"{profile or '*'}/*.json")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            missing = [name for name in FIELDS if name not in run]
-        except (ValueError, TypeError) as error:
-            raise DataFileError(f"{path} is not a recorded run ({error}); remove it and run it again") from error
-        if missing:
-            raise DataFileError(f"{path} lacks the fields {', '.join(missing)}; remove it and run it again")
-        if all(run.get(key) == value for key, value in match.items()):
-            runs.append({**run, "path": path.name})
-    return runs
+    folders = (profile,) if profile else PROFILES
+    paths = [path for name in sorted(folders) for path in sorted(results_folder().glob(f"{name}/*.json"))]
+    runs = [read_run(path) for path in paths]
+    return [run for run in runs if all(run.get(key) == value for key, value in match.items())]
 
 
 def values(runs: Iterable[dict[str, Any]], metric: str) -> list[float]:

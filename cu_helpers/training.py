@@ -17,6 +17,7 @@ from .checkpoints import cache_folder, fingerprint, load_model, save_model
 from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision
 from .errors import CheckpointError, NonFiniteError, check_settings, choose
+from .files import locked
 from .inference import predict_logits
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
 
@@ -167,20 +168,33 @@ def load_or_train(
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:20]
     path = Path(folder or cache_folder()) / f"{config.name}-{key}.safetensors"
-    if path.exists():
-        try:
-            model, notes = load_model(path, config, pick_device(images.device))
-            model.to(memory_format=memory_format(config.width))
-            return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)
-        except CheckpointError:
-            path.unlink(missing_ok=True)  # half a file from a killed copy: training again is the whole remedy
-    model = build_model(
-        config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
-    )
-    start = perf_counter()
-    train(model, images, settings, seed)
-    if images.device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = perf_counter() - start
-    save_model(model, path, {**described, "seconds": seconds})
+    found = _cached(path, config, images, key)
+    if found:
+        return found
+    with locked(path.with_suffix(".lock")):  # of two that want it at once, one trains and the other reads
+        found = _cached(path, config, images, key)
+        if found:
+            return found
+        model = build_model(
+            config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
+        )
+        start = perf_counter()
+        train(model, images, settings, seed)
+        if images.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = perf_counter() - start
+        save_model(model, path, {**described, "seconds": seconds})
     return TrainedModel(model, seconds, key, loaded=False)
+
+
+def _cached(path: Path, config: ModelConfig, images: ImageData, key: str) -> TrainedModel | None:
+    """The model in the cache, on the images' device; None if there is none that can be read."""
+    if not path.exists():
+        return None
+    try:
+        model, notes = load_model(path, config, pick_device(images.device))
+    except CheckpointError:
+        path.unlink(missing_ok=True)  # damaged, or half a file from a killed copy: training again is the whole remedy
+        return None
+    model.to(memory_format=memory_format(config.width))
+    return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)

@@ -1,14 +1,13 @@
 """Tables of audits from numbers that are known, and what must not enter them."""
 
-import json
 import math
 from pathlib import Path
 
 import pytest
+from records import write_run
 
 from cu_helpers import audit_tables
 from cu_helpers.audit_tables import Findings, Measure
-from cu_helpers.results import FIELDS
 
 KNN = audit_tables.number("neighbours (%)", "knn_z")
 
@@ -77,12 +76,8 @@ def test_records_without_an_audit_are_left_out(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
 
     def write(method: str, seed: int, knn: float | None, variant: str | None = None, task: str = "class5") -> None:
-        whole = dict.fromkeys(FIELDS, "x") | {"profile": "laptop", "dataset": "cifar10", "model": "resnet18"}
-        whole |= {"method": method, "seed": seed, "variant": variant, "task": task}
-        whole |= {} if knn is None else {"audit": {"knn_z": knn}}
-        path = tmp_path / "laptop" / f"{method}-{variant}-{task}-{seed}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(whole), encoding="utf-8")
+        audit = {} if knn is None else {"audit": {"knn_z": knn}}
+        write_run(tmp_path, method=method, seed=seed, variant=variant, task=task, **audit)
 
     assert audit_tables.recorded_audits("cifar10", "class") == {}
     write("original", 0, 90.0)

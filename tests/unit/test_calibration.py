@@ -1,15 +1,14 @@
 """Verdicts on attacks whose quality is known, and tables from reports whose numbers are known."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from records import write_run
 
 from cu_helpers import paper
 from cu_helpers.attacks import VARIANTS
 from cu_helpers.calibration import advantage, calibration_verdict, distance_verdict
-from cu_helpers.results import FIELDS
 from cu_helpers.verification_tables import (
     NONE_RECORDED,
     auc_verdict,
@@ -147,11 +146,7 @@ def test_without_both_references_there_is_no_table() -> None:
 
 
 def write(folder: Path, **run: Any) -> None:
-    whole = dict.fromkeys(FIELDS, "x") | {"profile": "laptop", "dataset": "svhn", "model": "resnet101", "seed": 0}
-    whole |= {"task": "samples500"} | run
-    path = folder / "laptop" / f"{whole['method']}-{whole.get('variant')}-{whole['task']}-{whole['seed']}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(whole), encoding="utf-8")
+    write_run(folder, **{"dataset": "svhn", "model": "resnet101", "task": "samples500", **run})
 
 
 def test_records_without_an_attack_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

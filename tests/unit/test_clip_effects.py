@@ -143,7 +143,7 @@ def one_run(method: str, seed: int, forgotten: float, retained: float, **changes
         "variant": None,
         "task": "class5",
         "seed": seed,
-        "settings": {},
+        "settings": {"training": {"epochs": 1}},
         "metrics": {"forget_test": forgotten, "retain_test": retained, "retrieval": forgotten},
         "seconds": 2.0,
         "steps": 10,

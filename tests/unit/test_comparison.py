@@ -1,38 +1,20 @@
 """Tables and strips from records whose numbers are known, and the geometry's closed forms."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from records import write_run
 from torch.nn import functional as F
 
 from cu_helpers import comparison, geometry, paper, strips
 from cu_helpers.data import Dataset, forget_class, forget_samples
 from cu_helpers.inference import embed
 from cu_helpers.models import EmbeddingClassifier
-from cu_helpers.results import FIELDS
 from cu_helpers.tuning import Trial
 from cu_helpers.unlearning import METHODS
-
-
-def write(folder: Path, **run: Any) -> None:
-    """A record with the given fields and plain values elsewhere."""
-    whole = dict.fromkeys(FIELDS, "x") | {
-        "profile": "laptop",
-        "dataset": "cifar10",
-        "model": "resnet18",
-        "task": "class5",
-        "steps": 100,
-        "samples_seen": 1000,
-        "stopped_by": "rounds",
-    }
-    whole |= run
-    path = folder / whole["profile"] / f"{whole['method']}-{whole.get('variant')}-{whole['task']}-{whole['seed']}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(whole), encoding="utf-8")
 
 
 @pytest.fixture
@@ -40,9 +22,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
     for seed, (forget, kept) in enumerate([(10.0, 70.0), (20.0, 74.0)]):
         reference = {"forget": 0.0, "forget_test": 0.0, "retain_test": 78.0 + seed}
-        write(tmp_path, method="retrain", seed=seed, metrics=reference, seconds=400.0, steps=4000)
+        write_run(tmp_path, method="retrain", seed=seed, metrics=reference, seconds=400.0, steps=4000)
         metrics = {"forget": forget, "forget_test": 5.0, "retain_test": kept}
-        write(
+        write_run(
             tmp_path,
             method="scrub",
             variant="tuned",
@@ -52,8 +34,8 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             retrain_step_seconds=0.1,
         )
     # Neither another class nor a run whose seed has no Retrain may slip into a paired table.
-    write(tmp_path, method="scrub", variant="tuned", task="class3", seed=0, metrics={"forget": 99.0}, seconds=1.0)
-    write(tmp_path, method="scrub", variant="tuned", seed=9, metrics={"forget": 99.0}, seconds=1.0)
+    write_run(tmp_path, method="scrub", variant="tuned", task="class3", seed=0, metrics={"forget": 99.0}, seconds=1.0)
+    write_run(tmp_path, method="scrub", variant="tuned", seed=9, metrics={"forget": 99.0}, seconds=1.0)
     return tmp_path
 
 
@@ -90,12 +72,12 @@ def test_the_cost_table_divides_by_the_speed_of_the_day(records: Path) -> None:
 def test_few_samples_are_paired_with_retrain_on_the_same_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
     of_all, of_few = {"forget": 75.0, "test": 75.0}, {"forget": 80.0, "test": 75.0}
-    write(tmp_path, method="retrain", task="samples500", seed=0, metrics=of_all, seconds=400.0)
+    write_run(tmp_path, method="retrain", task="samples500", seed=0, metrics=of_all, seconds=400.0)
     common = {"method": "lcodec", "variant": "tuned", "seed": 0, "metrics": {"forget": 98.0, "test": 74.0}}
-    write(tmp_path, **common, task="samples50", seconds=9.0, retrain_metrics=of_few)
+    write_run(tmp_path, **common, task="samples50", seconds=9.0, retrain_metrics=of_few)
     found = cells(comparison.accuracy_table("cifar10", "samples", comparison.rows_of("samples")), "LCODEC (samples50)")
     assert found[4] == "18.0 (one run)", "98 - 80: not the 500 samples' 75"
-    write(tmp_path, **common, task="samples50", seconds=9.0)
+    write_run(tmp_path, **common, task="samples50", seconds=9.0)
     assert comparison.paired_runs("cifar10", "samples", "lcodec", "tuned") == [], "without its own reference, no pair"
 
 
@@ -164,7 +146,7 @@ def test_the_geometry_equals_loops(digits: Dataset, fitted: EmbeddingClassifier)
 
 
 def on_a_gpu(folder: Path, **run: Any) -> None:
-    write(folder, profile="paper", device="a GPU", **run)
+    write_run(folder, profile="paper", device="a GPU", **run)
 
 
 def test_seconds_of_runs_that_shared_the_device_come_from_the_one_that_was_alone(records: Path) -> None:
@@ -189,7 +171,7 @@ def test_seconds_of_runs_that_shared_the_device_come_from_the_one_that_was_alone
     table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
     assert cells(table, "Retrain")[1:4] == ["50.0 (one run)", "1", "100"]
     assert cells(table, "Contrastive")[1:3] == ["2.0 (one run)", "25.0 (one run)"]
-    (records / "paper" / "contrastive-timed-class5-0.json").unlink()
+    (records / "paper" / "cifar10-resnet18-class5-contrastive-timed-seed0.json").unlink()
     table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
     assert cells(table, "Contrastive")[1:3] == ["–", "–"], "no number rather than one of a crowded device"
     shown = comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive"))
