@@ -4,7 +4,7 @@ PROFILE ?= laptop
 BIN := .venv/bin
 CHAPTERS := $(wildcard notebooks/[0-9]*.py)
 
-.PHONY: help book test test-slow notebooks clean
+.PHONY: help book test test-slow notebooks students clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test-slow: .venv/installed ## what is long: chapters at profile laptop from a fr
 
 notebooks: .venv/installed ## bring each .ipynb in line with its .py
 	$(BIN)/jupytext --to ipynb --update $(CHAPTERS)
+
+students: notebooks ## make the student copies, notebooks/student/, from the chapters
+	$(BIN)/python book/make_students.py
 
 clean: ## remove what was built (not .venv)
 	rm -rf build
