@@ -8,7 +8,7 @@ GRID = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),-
   $(if $(MODELS),--models $(MODELS)) $(if $(PARTS),--parts $(PARTS)) $(if $(METHODS),--methods $(METHODS)) \
   $(if $(SEEDS),--seeds $(SEEDS)) $(OPTIONS) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
 
-.PHONY: help book offline test test-slow notebooks reproduce reproduce-plan clean
+.PHONY: help book offline test test-slow notebooks students reproduce reproduce-plan clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ reproduce-plan: .venv/installed ## say how many runs that is and how long it tak
 
 notebooks: .venv/installed ## bring each .ipynb in line with its .py
 	$(BIN)/jupytext --to ipynb --update $(CHAPTERS)
+
+students: notebooks ## make the student copies, notebooks/student/, from the chapters
+	$(BIN)/python book/make_students.py
 
 clean: ## remove what was built (not .venv)
 	rm -rf build

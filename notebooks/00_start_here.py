@@ -57,7 +57,8 @@ seed = None
 import torch
 from IPython.display import Markdown, display
 
-from cu_helpers import figures, notebook
+from cu_helpers import exercises, figures, notebook
+from cu_helpers.data import forget_class
 from cu_helpers.inference import predict_logits
 from cu_helpers.metrics import evaluate
 from cu_helpers.unlearning import METHODS, unlearn
@@ -229,61 +230,159 @@ print(
 # data set retraining is cheap, and a ratio says little. Chapter 05 has the ratios on CIFAR-10.
 
 # %% [markdown] tags=["exercise:00-1"]
-# **Exercise 00-1 · Another class.** Difficulty 1 of 5, importance 3 of 5, 5 minutes.
-# Forget class 0 instead. Report the accuracy on its training images before and after.
+# ### Exercise 00-1 · Another class
 #
-# *Hint 1*: `cu_helpers.data.forget_class(lab.dataset, label)` makes a task. *Hint 2*: the original model is the same for every
-# task. *Expect*: close to 100 before, and far less after.
+# *Measure · difficulty 1 of 5 · importance 3 of 5 · 5 minutes*
+#
+# Forget class 0 instead. The cell below runs the forgetting; you write the measure: `share_right(answers, labels,
+# label)`, the accuracy in percent on the images of one class, from the answered and the true labels of all images.
+#
+# <details><summary>Hint 1</summary>
+#
+# A comparison such as `labels == label` picks the images of the class.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The mean of a boolean tensor, turned to floats, is a share. Times 100 it is percent.
+#
+# </details>
+#
+# **Expect**: close to 100 before, and far less after.
+
 
 # %% tags=["solution:00-1"]
-### BEGIN SOLUTION
-from cu_helpers.data import forget_class
+def share_right(answers, labels, label):
+    """Accuracy in percent on the images whose label is `label`; answers and labels: (n,)."""
+    ### BEGIN SOLUTION
+    return 100 * (answers[labels == label] == label).double().mean().item()
+    ### END SOLUTION
 
+
+share_right = exercises.check("00-1", share_right)
 other = forget_class(lab.dataset, 0)
 forgot = unlearn("contrastive", original.model, other, lab.profile.settings("contrastive", "class"), lab.seed)
-ends = [evaluate(model, other)["forget"] for model in (original.model, forgot.model)]
-### END SOLUTION
+seen = [predict_logits(model, other.train).argmax(dim=1) for model in (original.model, forgot.model)]
+ends = [share_right(answers, other.train.labels, 0) for answers in seen]
 print(f"class 0: {ends[0]:.1f} % before, {ends[1]:.1f} % after")
 assert ends[1] < ends[0]
 
 # %% [markdown] tags=["exercise:00-2"]
-# **Exercise 00-2 · Where do they go?** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
-# Count which classes the unlearned model names for test images of the forgotten class. Do the same for Retrain. Do the two
-# send these images to the same classes?
+# ### Exercise 00-2 · Where do they go?
 #
-# *Hint 1*: `predict_logits(model, task.forget_test).argmax(dim=1)`. *Hint 2*: `torch.bincount` with `minlength`. *Expect*: two
-# lists of ten counts, each with the number of test images of the class as its sum.
+# *Measure · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
+# To which classes does the unlearned model send test images of the forgotten class, and to which does Retrain? Write
+# `destinations(answers, classes)`: how many images get each class.
+#
+# <details><summary>Hint 1</summary>
+#
+# Classes that nobody answers must be counted too.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `torch.bincount` with `minlength`.
+#
+# </details>
+#
+# **Expect**: two lists of ten counts, each with the number of test images of the class as its sum.
+
 
 # %% tags=["solution:00-2"]
-### BEGIN SOLUTION
-counts = {
-    name: torch.bincount(
-        predict_logits(models[name], task.forget_test).argmax(dim=1).cpu(), minlength=len(task.classes)
-    )
-    for name in ("contrastive", "retrain")
-}
-### END SOLUTION
-for name, count in counts.items():
-    print(f"{name:12}", count.tolist())
-    assert count.sum() == len(task.forget_test)
+def destinations(answers, classes):
+    """Counts (classes,) of the answers (n,)."""
+    ### BEGIN SOLUTION
+    return torch.bincount(answers, minlength=classes)
+    ### END SOLUTION
+
+
+destinations = exercises.check("00-2", destinations)
+counts = {}
+for name in ("contrastive", "retrain"):
+    answers = predict_logits(models[name], task.forget_test).argmax(dim=1).cpu()
+    counts[name] = destinations(answers, len(task.classes))
+    print(f"{name:12}", counts[name].tolist())
+    assert counts[name].sum() == len(task.forget_test)
 shared = torch.minimum(counts["contrastive"], counts["retrain"]).sum().item() / len(task.forget_test)
 print(f"the two agree on the class for at most {100 * shared:.0f} % of the images")
 
 # %% [markdown] tags=["exercise:00-3"]
-# **Exercise 00-3 · Nothing was harmed.** Difficulty 1 of 5, importance 3 of 5, 5 minutes.
-# `unlearn` promises not to change the model that you pass in. Check the promise: run it again, and compare every parameter
-# and every buffer of the original before and after.
+# ### Exercise 00-3 · Nothing was harmed
 #
-# *Hint 1*: `model.state_dict()` holds both. *Hint 2*: the tensors in it are views, so clone them first. *Expect*: all equal.
+# *Implement · difficulty 1 of 5 · importance 3 of 5 · 5 minutes*
+#
+# `unlearn` promises not to change the model that you pass in. Write `same_weights(before, after)`, which compares two
+# state dictionaries: every parameter and every buffer, exactly. The cell below runs `unlearn` again between the two.
+#
+# <details><summary>Hint 1</summary>
+#
+# `model.state_dict()` holds names and tensors, of parameters and buffers alike.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Compare the names first, then each pair with `torch.equal`.
+#
+# </details>
+#
+# **Expect**: all equal.
+
 
 # %% tags=["solution:00-3"]
-### BEGIN SOLUTION
-kept_state = {name: value.clone() for name, value in original.model.state_dict().items()}
+def same_weights(before, after):
+    """Whether two state dictionaries (name -> tensor) have the same names and exactly the same values."""
+    ### BEGIN SOLUTION
+    return before.keys() == after.keys() and all(torch.equal(value, after[name]) for name, value in before.items())
+    ### END SOLUTION
+
+
+same_weights = exercises.check("00-3", same_weights)
+kept_state = {name: value.clone() for name, value in original.model.state_dict().items()}  # views, hence the clones
 unlearn("contrastive", original.model, task, lab.profile.settings("contrastive", "class"), lab.seed)
-unchanged = all(torch.equal(value, kept_state[name]) for name, value in original.model.state_dict().items())
-### END SOLUTION
+unchanged = same_weights(kept_state, original.model.state_dict())
 print("unchanged:", unchanged)
 assert unchanged
+
+# %% [markdown] tags=["exercise:00-4"]
+# ### Exercise 00-4 · Before you turn the page
+#
+# *Predict · difficulty 2 of 5 · importance 4 of 5 · 5 minutes*
+#
+# Now a few *samples* are forgotten, some images of every class, and Retrain is trained without them. Which accuracy do
+# you expect of Retrain on exactly these images? Let `prediction()` return your letter, then read chapter 01.
+#
+# - `"a"`: 0 %, as for a forgotten class
+# - `"b"`: about its accuracy on test images
+# - `"c"`: about its accuracy on its training images
+#
+# <details><summary>Hint 1</summary>
+#
+# Has Retrain seen other images of the same classes?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# To Retrain a forgotten sample is an image like any other that it never saw.
+#
+# </details>
+#
+# **Expect**: one letter. Chapter 01 measures it.
+
+
+# %% tags=["solution:00-4"]
+def prediction():
+    """Your letter: "a", "b" or "c"."""
+    ### BEGIN SOLUTION
+    return "b"
+    ### END SOLUTION
+
+
+prediction = exercises.check("00-4", prediction)
 
 # %% [markdown]
 # ## What we showed, and what we did not

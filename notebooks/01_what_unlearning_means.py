@@ -64,7 +64,7 @@ import torch
 from IPython.display import Markdown, display
 from scipy import stats
 
-from cu_helpers import figures, metrics, notebook, results
+from cu_helpers import exercises, figures, metrics, notebook, results
 from cu_helpers.inference import embed, predict_logits
 from cu_helpers.models import build_model
 from cu_helpers.unlearning import Stopping, unlearn
@@ -321,21 +321,42 @@ assert known["masked"] == known["original"]
 # - One metric that agrees with Retrain does not make the models agree.
 
 # %% [markdown] tags=["exercise:01-1"]
-# **Exercise 01-1 · Hide it in the weights.** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
-# The mask is a wrapper, and anyone would notice it. Change a copy of the original model instead, in its head only, so that it
-# never names the class. Show that its predictions equal the masked model's on all test images.
+# ### Exercise 01-1 · Hide it in the weights
 #
-# *Hint 1*: the head is `model.classify`, with a linear layer after a ReLU; `model.named_parameters()` lists it last. *Hint 2*:
-# a bias of minus a million wins no vote. *Expect*: equal predictions for every image.
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
+# The mask is a wrapper, and anyone would notice it. Change a copy of the original model instead, in its head only, so
+# that it never names the class: `hide(model, label)`. Its predictions must equal the masked model's on all test images.
+#
+# <details><summary>Hint 1</summary>
+#
+# The head is `model.head`, a linear layer; row `label` of its `weight` and `bias` makes the class's logit.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A bias of minus a million wins no vote. Use `copy.deepcopy` and `torch.no_grad()`.
+#
+# </details>
+#
+# **Expect**: equal predictions for every image.
+
 
 # %% tags=["solution:01-1"]
-hidden = copy.deepcopy(original)
-### BEGIN SOLUTION
-*_, weight, bias = hidden.parameters()  # the head's matrix and bias
-with torch.no_grad():
-    weight[class_task.label] = 0
-    bias[class_task.label] = -1e6
-### END SOLUTION
+def hide(model, label):
+    """A copy of the model whose head never answers with `label`."""
+    ### BEGIN SOLUTION
+    hidden = copy.deepcopy(model)
+    with torch.no_grad():
+        hidden.head.weight[label] = 0
+        hidden.head.bias[label] = -1e6
+    return hidden
+    ### END SOLUTION
+
+
+hide = exercises.check("01-1", hide)
+hidden = hide(original, class_task.label)
 same = predict_logits(hidden, class_task.test).argmax(dim=1) == predict_logits(masked, class_task.test).argmax(dim=1)
 print(f"equal predictions on {same.sum().item()} of {len(same)} test images")
 assert same.all()
@@ -405,24 +426,40 @@ assert all(abs(value - 95) < 1.5 for value in held.values())
 # set, another class or another architecture.
 
 # %% [markdown] tags=["exercise:01-2"]
-# **Exercise 01-2 · How many seeds?** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
+# ### Exercise 01-2 · How many seeds?
+#
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
 # Accuracies of a method spread with a standard deviation of 1.5 points over seeds. How many seeds do you need until the
 # half-width of the 95 % interval is at most 1 point? Write `seeds_needed(deviation, half)`.
 #
-# *Hint 1*: the half-width is $t_{0.975,\,n-1}\, s / \sqrt{n}$. *Hint 2*: try $n = 2, 3, \dots$, since $t$ depends on $n$ too.
-# *Expect*: 12 seeds.
+# <details><summary>Hint 1</summary>
+#
+# The half-width is $t_{0.975,\,n-1}\, s / \sqrt{n}$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Try $n = 2, 3, \dots$, since $t$ depends on $n$ too.
+#
+# </details>
+#
+# **Expect**: 12 seeds.
 
 
 # %% tags=["solution:01-2"]
-### BEGIN SOLUTION
 def seeds_needed(deviation, half):
+    """The fewest seeds whose 95 % interval has a half-width of at most `half`."""
+    ### BEGIN SOLUTION
     count = 2
     while stats.t.ppf(0.975, count - 1) * deviation / math.sqrt(count) > half:
         count += 1
     return count
+    ### END SOLUTION
 
 
-### END SOLUTION
+seeds_needed = exercises.check("01-2", seeds_needed)
 print(seeds_needed(1.5, 1.0))
 assert seeds_needed(1.5, 1.0) == 12
 
@@ -560,25 +597,39 @@ clear = paired.low > 0 or paired.high < 0
 print(f"difference {paired} points: {'clear of zero' if clear else 'not clear of zero with these seeds'}")
 
 # %% [markdown] tags=["exercise:01-3"]
-# **Exercise 01-3 · Best of many seeds.** Difficulty 3 of 5, importance 5 of 5, 15 minutes.
-# A table reports the best of $k$ seeds instead of their mean. Seeds spread with a standard deviation of 1 point. By how much is
-# the reported number too good for $k = 1, 3, 10$? Answer by simulation, in `best_of(k)`.
+# ### Exercise 01-3 · Best of many seeds
 #
-# *Hint 1*: draw many rows of $k$ normal values. *Hint 2*: take each row's maximum, then the mean. *Expect*: about 0, 0.85 and
-# 1.54 points.
+# *Measure · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
+#
+# A table reports the best of $k$ seeds instead of their mean. Seeds spread with a standard deviation of 1 point. By how
+# much is the reported number too good for $k = 1, 3, 10$? Answer by simulation, in `best_of(k)`.
+#
+# <details><summary>Hint 1</summary>
+#
+# Draw many rows of $k$ normal values.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Take each row's maximum, then the mean.
+#
+# </details>
+#
+# **Expect**: about 0, 0.85 and 1.54 points.
 
 
 # %% tags=["solution:01-3"]
-### BEGIN SOLUTION
-def best_of(k, repeats=20_000):
+def best_of(k):
+    """Mean of the largest of k standard normal values, by simulation with at least 10,000 rows."""
+    ### BEGIN SOLUTION
     source = torch.Generator().manual_seed(1)
-    return torch.randn(repeats, k, generator=source).amax(dim=1).mean().item()
+    return torch.randn(20_000, k, generator=source).amax(dim=1).mean().item()
+    ### END SOLUTION
 
 
-### END SOLUTION
+best_of = exercises.check("01-3", best_of)
 print({k: round(best_of(k), 2) for k in (1, 3, 10)})
-for k, expected in ((1, 0.0), (3, 0.85), (10, 1.54)):
-    assert abs(best_of(k) - expected) < 0.05
 
 # %% [markdown]
 # ## Table 8: the models before unlearning
@@ -615,7 +666,55 @@ assert all(run["retain"] > run["test"] for run in trained)
 # %% [markdown]
 # The recorded CIFAR-10 models are smaller than the paper's and saw fewer images. So their test accuracy is lower, and their
 # numbers are not the paper's numbers. What can be compared is each model with *its own* Retrain.
+
+# %% [markdown] tags=["exercise:01-4"]
+# ### Exercise 01-4 · Two intervals are not one
 #
+# *Find the planted bug · difficulty 3 of 5 · importance 5 of 5 · 10 minutes*
+#
+# Two methods ran with the same seeds. This function should return the mean of their difference and the half-width of
+# its 95 % interval. It reports "no clear difference" for methods that differ in every seed. Find the bug and write it
+# right.
+#
+# ```python
+# def paired_interval(a, b):
+#     return mean(a) - mean(b), half_width(a) + half_width(b)
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# A seed that is hard for one method is hard for the other. What happens to that part in the difference of a pair?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# First the list of differences, then one mean and one `half_width` of it.
+#
+# </details>
+#
+# **Expect**: for the two lists in the cell a difference of 1 point that every seed shows: the wrong interval includes
+# zero, the right one does not.
+
+
+# %% tags=["solution:01-4"]
+def paired_interval(a, b):
+    """Mean and 95 % half-width of the differences a - b of paired runs."""
+    ### BEGIN SOLUTION
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    return sum(differences) / len(differences), half_width(differences)
+    ### END SOLUTION
+
+
+paired_interval = exercises.check("01-4", paired_interval)
+first_method, second_method = [81.1, 75.0, 79.2, 72.9, 77.0], [80.0, 74.1, 78.0, 72.0, 76.1]
+mean, half = paired_interval(first_method, second_method)
+print(
+    f"difference {mean:.2f} ± {half:.2f}; the half-widths added: {half_width(first_method) + half_width(second_method):.2f}"
+)
+assert mean > half
+
+# %% [markdown]
 # ## What we showed, and what we did not
 #
 # - The goal is a model like Retrain. Eqs. 1–4 say so for accuracies, and for samples this means test-like accuracy, not zero.

@@ -63,7 +63,7 @@ from IPython.display import Markdown, display
 from plotly.subplots import make_subplots
 from scipy import stats
 
-from cu_helpers import figures, notebook
+from cu_helpers import exercises, figures, notebook
 from cu_helpers.inference import embed
 from cu_helpers.metrics import mean_interval
 from cu_helpers.unlearning import unlearn
@@ -275,20 +275,36 @@ figures.show(
 # which the forgotten images *are* unseen, and the distance that chance alone gives.
 
 # %% [markdown] tags=["exercise:02-1"]
-# **Exercise 02-1 · The distance by hand.** Difficulty 2 of 5, importance 3 of 5, 10 minutes.
+# ### Exercise 02-1 · The distance by hand
+#
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 10 minutes*
+#
 # Write `ks_distance(a, b)` for two lists of numbers, without scipy. Check it against `scipy.stats.ks_2samp`.
 #
-# *Hint 1*: the curves only jump at data points, so look there alone. *Hint 2*: at $t$, the curve of $a$ is the share of its values
-# that are at most $t$. *Expect*: agreement to rounding.
+# <details><summary>Hint 1</summary>
+#
+# The curves only jump at data points, so look there alone.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# At $t$, the curve of $a$ is the share of its values that are at most $t$.
+#
+# </details>
+#
+# **Expect**: agreement to rounding.
 
 
 # %% tags=["solution:02-1"]
-### BEGIN SOLUTION
 def ks_distance(a, b):
+    """Kolmogorov-Smirnov distance of two lists of numbers, 0 to 1."""
+    ### BEGIN SOLUTION
     return max(abs(sum(v <= t for v in a) / len(a) - sum(v <= t for v in b) / len(b)) for t in [*a, *b])
+    ### END SOLUTION
 
 
-### END SOLUTION
+ks_distance = exercises.check("02-1", ks_distance)
 left, right = before["forget"]["centre margin"].tolist(), before["test"]["centre margin"].tolist()
 assert abs(ks_distance(left, right) - stats.ks_2samp(left, right, method="asymp").statistic) < 1e-9
 print(f"original: distance of forgotten to test images by centre margin {ks_distance(left, right):.2f}")
@@ -514,21 +530,44 @@ for method in METHODS:
 # inside their class, because it recognises most unseen images with ease. An average image is not what has to move.
 
 # %% [markdown] tags=["exercise:02-2"]
-# **Exercise 02-2 · Who moved?** Difficulty 3 of 5, importance 4 of 5, 15 minutes.
-# Does contrastive unlearning push out the *same* images that Retrain gets wrong? For the first seed, take the images beyond the
-# diagonal in each of the two models and count how many they share. Compare with the number that chance would give.
+# ### Exercise 02-2 · Who moved?
 #
-# *Hint 1*: `plane` returns both cosines. *Hint 2*: two random subsets of sizes $a$ and $b$ out of $n$ share $ab/n$ on average.
-# *Expect*: two counts and their overlap; it cannot exceed the smaller count.
+# *Measure · difficulty 3 of 5 · importance 4 of 5 · 15 minutes*
+#
+# Does contrastive unlearning push out the *same* images that Retrain gets wrong? For the first seed the cell below
+# marks the images beyond the diagonal in each of the two models. Write `overlap(out_a, out_b)` for two boolean masks:
+# how many images they share, and how many chance would give.
+#
+# <details><summary>Hint 1</summary>
+#
+# An image is shared if both masks have it.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Two random subsets of sizes $a$ and $b$ out of $n$ share $ab/n$ on average.
+#
+# </details>
+#
+# **Expect**: two counts and their overlap; it cannot exceed the smaller count.
+
 
 # %% tags=["solution:02-2"]
+def overlap(out_a, out_b):
+    """(shared images, images that chance would share) of two boolean masks (n,)."""
+    ### BEGIN SOLUTION
+    return (out_a & out_b).sum().item(), out_a.sum().item() * out_b.sum().item() / len(out_a)
+    ### END SOLUTION
+
+
+overlap = exercises.check("02-2", overlap)
 s = seeds[0]
-forgotten = tasks[s].forget
-### BEGIN SOLUTION
-out = {name: (lambda at: at[:, 1] > at[:, 0])(plane(models[s][name], forgotten)) for name in ("contrastive", "retrain")}
-both = (out["contrastive"] & out["retrain"]).sum().item()
-by_chance = out["contrastive"].sum().item() * out["retrain"].sum().item() / len(forgotten)
-### END SOLUTION
+out = {}
+for name in ("contrastive", "retrain"):
+    at = plane(models[s][name], tasks[s].forget)
+    out[name] = at[:, 1] > at[:, 0]
+both, by_chance = overlap(out["contrastive"], out["retrain"])
 print({name: value.sum().item() for name, value in out.items()}, f"shared {both}, by chance {by_chance:.1f}")
 assert both <= min(value.sum().item() for value in out.values())
 
@@ -572,25 +611,90 @@ for name in METHODS:
     print(f"{figures.LABELS[name]:16} shares {mean_interval(overlap)} % of its destinations with Retrain")
 
 # %% [markdown] tags=["exercise:02-3"]
-# **Exercise 02-3 · Neighbours.** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
-# Centres hide the shape of a class. For the first seed, compute the share of the ten nearest retained images that have the
-# forgotten image's own class, on the original, the unlearned (contrastive) and the retrained model.
+# ### Exercise 02-3 · Neighbours
 #
-# *Hint 1*: `(a @ b.T).topk(10, dim=1).indices`. *Hint 2*: compare the neighbours' labels with the image's own. *Expect*: near 100
-# for the original.
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
+# Centres hide the shape of a class. Write `neighbour_share(z, labels, retained_z, retained_labels, k)`: the percent of
+# the `k` nearest retained images that have the image's own class, over all images `z`. The cell below applies it to the
+# forgotten images of the first seed.
+#
+# <details><summary>Hint 1</summary>
+#
+# Embeddings have unit norm, so `z @ retained_z.T` holds all cosines; `topk(k, dim=1).indices` finds the nearest.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Compare the neighbours' labels with the image's own: `labels[:, None]`.
+#
+# </details>
+#
+# **Expect**: near 100 for the original.
+
 
 # %% tags=["solution:02-3"]
-s = seeds[0]
-of_seed = tasks[s]
-### BEGIN SOLUTION
+def neighbour_share(z, labels, retained_z, retained_labels, k=10):
+    """Percent of the k nearest retained embeddings with the own class; z (n, d), retained_z (r, d)."""
+    ### BEGIN SOLUTION
+    nearest = retained_labels[(z @ retained_z.T).topk(k, dim=1).indices]
+    return 100 * (nearest == labels[:, None]).double().mean().item()
+    ### END SOLUTION
+
+
+neighbour_share = exercises.check("02-3", neighbour_share)
+of_seed = tasks[seeds[0]]
 neighbours = {}
 for name in ("original", "contrastive", "retrain"):
-    a, b = (embed(models[s][name], part, "float32") for part in (of_seed.forget, of_seed.retain))
-    nearest = of_seed.retain.labels[(a @ b.T).topk(10, dim=1).indices]
-    neighbours[name] = 100 * (nearest == of_seed.forget.labels[:, None]).double().mean().item()
-### END SOLUTION
+    a, b = (embed(models[seeds[0]][name], part, "float32") for part in (of_seed.forget, of_seed.retain))
+    neighbours[name] = neighbour_share(a, of_seed.forget.labels, b, of_seed.retain.labels)
 print({name: round(value, 1) for name, value in neighbours.items()})
 assert neighbours["original"] > neighbours["retrain"] - 1
+
+# %% [markdown] tags=["exercise:02-4"]
+# ### Exercise 02-4 · A centre that is too short
+#
+# *Find the planted bug · difficulty 2 of 5 · importance 4 of 5 · 5 minutes*
+#
+# The cosine with a class's centre should be 1 for an image that lies exactly there. With this function it is less, and
+# the wider the class, the less. Find the bug and write it right.
+#
+# ```python
+# def class_centres(z, labels, classes):
+#     return torch.stack([z[labels == c].mean(dim=0) for c in range(classes)])
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# How long is the mean of two unit vectors that stand at a right angle?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `F.normalize`, once, after the mean. Along which dimension?
+#
+# </details>
+#
+# **Expect**: centres of length 1. Before the repair a wide class seemed farther from every image than it is.
+
+
+# %% tags=["solution:02-4"]
+def class_centres(z, labels, classes):
+    """Unit-norm mean direction (classes, d) of the embeddings z (n, d) of each class."""
+    ### BEGIN SOLUTION
+    means = torch.stack([z[labels == c].mean(dim=0) for c in range(classes)])
+    return F.normalize(means, dim=1)
+    ### END SOLUTION
+
+
+class_centres = exercises.check("02-4", class_centres)
+of_seed = tasks[seeds[0]]
+rows = embed(models[seeds[0]]["retrain"], of_seed.retain, "float32")
+lengths = torch.stack([rows[of_seed.retain.labels == c].mean(dim=0).norm() for c in range(classes)])
+print("lengths of the plain means:", [round(length, 2) for length in lengths.tolist()])
+assert (class_centres(rows, of_seed.retain.labels, classes).norm(dim=1) - 1).abs().max() < 1e-4
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -62,7 +62,7 @@ import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 
-from cu_helpers import figures, losses, notebook
+from cu_helpers import exercises, figures, losses, notebook
 from cu_helpers.inference import embed
 
 lab = notebook.setup(profile, dataset, model, seed)
@@ -226,17 +226,32 @@ for draw in range(40):
 print(f"shown and imported agree in {checked} random cases, with and without missing positives")
 
 # %% [markdown] tags=["exercise:03-1"]
-# **Exercise 03-1 · Eq. 5 with loops.** Difficulty 1 of 5, importance 4 of 5, 10 minutes.
-# Write `loss_with_loops(forget_z, forget_y, retain_z, retain_y, tau)` that follows Eq. 5 letter by letter, with Python loops
-# and `math` only. Use the sum over anchors. Assume that every anchor has positives and negatives.
+# ### Exercise 03-1 · Eq. 5 with loops
 #
-# *Hint 1*: for each anchor, first compute the denominator. *Hint 2*: keep the logarithm of the fraction; do not simplify.
-# *Expect*: agreement with `reduction="sum"` to nine decimals.
+# *Implement · difficulty 1 of 5 · importance 4 of 5 · 10 minutes*
+#
+# Write `loss_with_loops(forget_z, forget_y, retain_z, retain_y, tau)` that follows Eq. 5 letter by letter, with Python
+# loops and `math` only. Use the sum over anchors. Assume that every anchor has positives and negatives.
+#
+# <details><summary>Hint 1</summary>
+#
+# For each anchor, first compute the denominator.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Keep the logarithm of the fraction; do not simplify.
+#
+# </details>
+#
+# **Expect**: agreement with `reduction="sum"` to nine decimals.
 
 
 # %% tags=["solution:03-1"]
-### BEGIN SOLUTION
 def loss_with_loops(forget_z, forget_y, retain_z, retain_y, tau):
+    """Eq. 5, summed over anchors, a float; embeddings (B, dim) and (R, dim), labels (B,) and (R,)."""
+    ### BEGIN SOLUTION
     total = 0.0
     for z, y in zip(forget_z.tolist(), forget_y.tolist(), strict=True):
         e, same = [], []
@@ -247,9 +262,10 @@ def loss_with_loops(forget_z, forget_y, retain_z, retain_y, tau):
         logs = [math.log(value / denominator) for value, positive in zip(e, same, strict=True) if not positive]
         total += -sum(logs) / len(logs)
     return total
+    ### END SOLUTION
 
 
-### END SOLUTION
+loss_with_loops = exercises.check("03-1", loss_with_loops)
 case = random_case(anchors=4, retained=30, classes=3)
 difference = abs(loss_with_loops(*case, 0.7) - losses.sample_unlearning_loss(*case, 0.7, "sum").item())
 print(f"difference {difference:.1e}")
@@ -437,24 +453,41 @@ print(f"At the start, the {stronger} keeps the larger share of its gradient.")
 # at its positives.
 
 # %% [markdown] tags=["exercise:03-2"]
-# **Exercise 03-2 · The other side of the dot product.** Difficulty 3 of 5, importance 5 of 5, 15 minutes.
-# Derive $\partial \mathcal{L} / \partial z_j$ for a *retained* embedding $z_j$, in mean form. Write
-# `retained_gradient(forget_z, forget_y, retain_z, retain_y, temperature)` that returns (R, dim). Check it against autograd.
+# ### Exercise 03-2 · The other side of the dot product
 #
-# *Hint 1*: the same $z_j$ is a positive of some anchors and a negative of others. *Hint 2*: write the derivative by $s_{ij}$
-# first; it is $q_{ij}$ or $-1/|N_i|$. *Expect*: agreement to rounding.
+# *Implement · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
+#
+# Derive $\partial \mathcal{L} / \partial z_j$ for a *retained* embedding $z_j$, in mean form. Write
+# `retained_gradient(forget_z, forget_y, retain_z, retain_y, temperature)` that returns (R, dim). Check it against
+# autograd.
+#
+# <details><summary>Hint 1</summary>
+#
+# The same $z_j$ is a positive of some anchors and a negative of others.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Write the derivative by $s_{ij}$ first; it is $q_{ij}$ or $-1/|N_i|$.
+#
+# </details>
+#
+# **Expect**: agreement to rounding.
 
 
 # %% tags=["solution:03-2"]
-### BEGIN SOLUTION
 def retained_gradient(forget_z, forget_y, retain_z, retain_y, temperature=0.7):
+    """Gradient (R, dim) of the mean form of Eq. 5 by the retained embeddings, without autograd."""
+    ### BEGIN SOLUTION
     positive = forget_y[:, None] == retain_y[None, :]
     q = (forget_z @ retain_z.T / temperature).masked_fill(~positive, -torch.inf).softmax(dim=1)
     by_s = q - (~positive).to(q.dtype) / (~positive).sum(dim=1, keepdim=True)
     return by_s.T @ forget_z / temperature / len(forget_z)
+    ### END SOLUTION
 
 
-### END SOLUTION
+retained_gradient = exercises.check("03-2", retained_gradient)
 leaf = z_r.clone().requires_grad_()
 losses.sample_unlearning_loss(z_u, y_u, leaf, y_r).backward()
 difference = (retained_gradient(*case) - leaf.grad).abs().max().item()
@@ -641,22 +674,37 @@ print(f"values differ by {rule - only_pull.detach():.3f} = log {len(z_r)}; gradi
 # An anchor without *negatives* is the mirror case: it contributes zero. The mean still divides by the number of anchors.
 
 # %% [markdown] tags=["exercise:03-3"]
-# **Exercise 03-3 · A batch size that is safe enough.** Difficulty 2 of 5, importance 3 of 5, 5 minutes.
+# ### Exercise 03-3 · A batch size that is safe enough
+#
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 5 minutes*
+#
 # Write `safe_batch(classes, share)`: the smallest retained batch in which an anchor has no positive with at most
 # probability `share`, for equally frequent classes.
 #
-# *Hint 1*: solve the formula for $R$. *Hint 2*: round up. *Expect*: for one in a thousand, 66 with 10 classes and 688 with
-# 100.
+# <details><summary>Hint 1</summary>
+#
+# Solve the formula for $R$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Round up.
+#
+# </details>
+#
+# **Expect**: for one in a thousand, 66 with 10 classes and 688 with 100.
 
 
 # %% tags=["solution:03-3"]
-### BEGIN SOLUTION
 def safe_batch(classes, share):
+    """The smallest retained batch that misses an anchor's class with probability at most `share`."""
+    ### BEGIN SOLUTION
     return math.ceil(math.log(share) / math.log(1 - 1 / classes))
+    ### END SOLUTION
 
 
-### END SOLUTION
-assert (safe_batch(10, 1e-3), safe_batch(100, 1e-3)) == (66, 688)
+safe_batch = exercises.check("03-3", safe_batch)
 print({classes: safe_batch(classes, 1e-3) for classes in (10, 100)})
 
 # %% [markdown]

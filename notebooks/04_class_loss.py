@@ -65,7 +65,7 @@ import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 
-from cu_helpers import figures, losses, notebook
+from cu_helpers import exercises, figures, losses, notebook
 from cu_helpers.inference import embed
 from cu_helpers.metrics import evaluate
 from cu_helpers.unlearning import Stopping, unlearn
@@ -172,21 +172,37 @@ for draw in range(40):
 print(f"shown and imported agree in {checked} random cases")
 
 # %% [markdown] tags=["exercise:04-1"]
-# **Exercise 04-1 · Without the matrix.** Difficulty 1 of 5, importance 4 of 5, 5 minutes.
-# The function above builds $B \times R$ similarities. Write `loss_of_means(forget_z, retain_z, tau)` for the mean form that
-# never builds them. How many multiplications does each version need for dimension $d$?
+# ### Exercise 04-1 · Without the matrix
 #
-# *Hint 1*: the last formula of the derivation. *Hint 2*: count the dot products. *Expect*: agreement to rounding; $B R d$
-# against $d$, and $(B + R)\,d$ additions.
+# *Implement · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# The function above builds $B \times R$ similarities. Write `loss_of_means(forget_z, retain_z, tau)` for the mean form
+# that never builds them. How many multiplications does each version need for dimension $d$?
+#
+# <details><summary>Hint 1</summary>
+#
+# The last formula of the derivation.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Count the dot products.
+#
+# </details>
+#
+# **Expect**: agreement to rounding; $B R d$ against $d$, and $(B + R)\,d$ additions.
 
 
 # %% tags=["solution:04-1"]
-### BEGIN SOLUTION
 def loss_of_means(forget_z, retain_z, tau):
+    """Eq. 6 in mean form from two mean embeddings; forget_z (B, dim), retain_z (R, dim)."""
+    ### BEGIN SOLUTION
     return math.log(len(retain_z)) - forget_z.mean(dim=0) @ retain_z.mean(dim=0) / tau
+    ### END SOLUTION
 
 
-### END SOLUTION
+loss_of_means = exercises.check("04-1", loss_of_means)
 case = random_case(7, 50)
 difference = abs(loss_of_means(*case, 0.7) - losses.class_unlearning_loss(*case, 0.7)).item()
 print(f"difference {difference:.1e}")
@@ -233,33 +249,46 @@ assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(class_gradients, sam
 print(f"class loss {by_class:.6f}, sample loss without positives {by_sample:.6f}, gradients equal")
 
 # %% [markdown] tags=["exercise:04-2"]
-# **Exercise 04-2 · A denominator that damps.** Difficulty 3 of 5, importance 3 of 5, 15 minutes.
-# Replace the inner $|N|$ by $\sum_{z_b \in N} \exp(z_i \cdot z_b / \tau)$. Write `damped_loss(forget_z, retain_z, tau)` in
-# mean form and its closed gradient `damped_gradient` (B, dim) for the anchors. Where is that gradient zero?
+# ### Exercise 04-2 · A denominator that damps
 #
-# *Hint 1*: the fraction is now a soft-max probability, so the log-sum-exp of chapter 03 comes back, over negatives. *Hint 2*:
-# its derivative is a weighted mean. *Expect*: the weighted mean minus the plain mean. It is zero where the anchor is equally
-# similar to all retained embeddings, and the loss is never below $\log R$.
+# *Implement · difficulty 3 of 5 · importance 3 of 5 · 15 minutes*
+#
+# Replace the inner $|N|$ by $\sum_{z_b \in N} \exp(z_i \cdot z_b / \tau)$. Write `damped(forget_z, retain_z, tau)` that
+# returns two things: this loss in mean form, and its closed gradient (B, dim) for the anchors. Where is that gradient
+# zero?
+#
+# <details><summary>Hint 1</summary>
+#
+# The fraction is now a soft-max probability, so the log-sum-exp of chapter 03 comes back, over negatives.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Its derivative is a weighted mean.
+#
+# </details>
+#
+# **Expect**: the weighted mean minus the plain mean. It is zero where the anchor is equally similar to all retained
+# embeddings, and the loss is never below $\log R$.
 
 
 # %% tags=["solution:04-2"]
-### BEGIN SOLUTION
-def damped_loss(forget_z, retain_z, tau):
+def damped(forget_z, retain_z, tau):
+    """(loss, gradient (B, dim) at the anchors) of the damped form of Eq. 6."""
+    ### BEGIN SOLUTION
     s = forget_z @ retain_z.T / tau
-    return (s.logsumexp(dim=1) - s.mean(dim=1)).mean()
+    gradient = (s.softmax(dim=1) @ retain_z - retain_z.mean(dim=0)) / tau / len(forget_z)
+    return (s.logsumexp(dim=1) - s.mean(dim=1)).mean(), gradient
+    ### END SOLUTION
 
 
-def damped_gradient(forget_z, retain_z, tau):
-    weights = (forget_z @ retain_z.T / tau).softmax(dim=1)
-    return (weights @ retain_z - retain_z.mean(dim=0)) / tau / len(forget_z)
-
-
-### END SOLUTION
-value, (by_autograd, _) = gradients(lambda a, b: damped_loss(a, b, 0.7), *case)
-assert torch.allclose(damped_gradient(*case, 0.7), by_autograd, atol=1e-12)
+damped = exercises.check("04-2", damped)
+value, (by_autograd, _) = gradients(lambda a, b: damped(a, b, 0.7)[0], *case)
+assert torch.allclose(damped(*case, 0.7)[1], by_autograd, atol=1e-12)
 assert value >= math.log(40)
 even = F.normalize(torch.ones(1, 8, dtype=torch.float64), dim=1)  # equally similar to the eight axes
-assert damped_gradient(even, torch.eye(8, dtype=torch.float64), 0.7).norm() < 1e-12
+assert damped(even, torch.eye(8, dtype=torch.float64), 0.7)[1].norm() < 1e-12
 print(f"loss {value:.3f}, floor log R = {math.log(40):.3f}; the gradient vanishes at equal similarity")
 
 # %% [markdown]
@@ -625,22 +654,37 @@ print(f"largest difference between formula and simulation: {error:.3f}")
 assert error < 0.1
 
 # %% [markdown] tags=["exercise:04-3"]
-# **Exercise 04-3 · A batch that points well.** Difficulty 2 of 5, importance 3 of 5, 10 minutes.
-# Write `batch_for(length, cosine)`: the smallest $R$ for which the formula gives at least `cosine`, for a retained mean of
-# the given length. What does it say about a model with simplex geometry?
+# ### Exercise 04-3 · A batch that points well
 #
-# *Hint 1*: square the formula and solve for $R$. *Hint 2*: round up. *Expect*: for a cosine of 0.95, 28 at length 0.5 and
-# 917 at length 0.1.
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 10 minutes*
+#
+# Write `batch_for(length, cosine)`: the smallest $R$ for which the formula gives at least `cosine`, for a retained mean
+# of the given length. What does it say about a model with simplex geometry?
+#
+# <details><summary>Hint 1</summary>
+#
+# Square the formula and solve for $R$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Round up.
+#
+# </details>
+#
+# **Expect**: for a cosine of 0.95, 28 at length 0.5 and 917 at length 0.1.
 
 
 # %% tags=["solution:04-3"]
-### BEGIN SOLUTION
 def batch_for(length, cosine):
+    """The smallest R for which the batch's mean has at least this cosine with the retained mean."""
+    ### BEGIN SOLUTION
     return math.ceil(cosine**2 * (1 - length**2) / (length**2 * (1 - cosine**2)))
+    ### END SOLUTION
 
 
-### END SOLUTION
-assert (batch_for(0.5, 0.95), batch_for(0.1, 0.95)) == (28, 917)
+batch_for = exercises.check("04-3", batch_for)
 print(
     f"this model needs R = {batch_for(length, 0.95)}; a simplex of {count} classes {batch_for(1 / (count - 1), 0.95)}"
 )
@@ -974,7 +1018,54 @@ print(
 # %% [markdown]
 # The clamped loss sees what the head sees, $\mathrm{relu}(z)$. That could be a reason for it, but the paper does not mention
 # it. The book's default is the signed $z$; `released` in chapter 05 has the clamp.
+
+# %% [markdown] tags=["exercise:04-4"]
+# ### Exercise 04-4 · Twice the temperature
 #
+# *Predict · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# You double $\tau$ in Eq. 6 and change nothing else. What happens to the gradient at an anchor? Let `prediction()`
+# return your letter; the cell below measures it.
+#
+# - `"a"`: the same direction, half as long
+# - `"b"`: the same direction, twice as long
+# - `"c"`: another direction, towards other retained embeddings
+# - `"d"`: nothing changes
+#
+# <details><summary>Hint 1</summary>
+#
+# Write Eq. 6 with $s = z_i \cdot z_a / \tau$ and look for $\tau$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The only term that depends on the anchor is a mean of dot products over $\tau$.
+#
+# </details>
+#
+# **Expect**: the ratio of the two lengths, and a cosine between them.
+
+
+# %% tags=["solution:04-4"]
+def prediction():
+    """Your letter: "a", "b", "c" or "d"."""
+    ### BEGIN SOLUTION
+    return "a"
+    ### END SOLUTION
+
+
+prediction = exercises.check("04-4", prediction)
+ends = []
+for tau in (0.7, 1.4):
+    anchors, retained = random_case(7, 50)
+    leaf = anchors.clone().requires_grad_()
+    losses.class_unlearning_loss(leaf, retained, tau).backward()
+    ends.append(leaf.grad)
+cosine = F.cosine_similarity(ends[0], ends[1], dim=1).min().item()
+print(f"length at twice the temperature: {(ends[1].norm() / ends[0].norm()).item():.3f} of it, cosine {cosine:.3f}")
+
+# %% [markdown]
 # ## What we showed, and what we did not
 #
 # - Eq. 6 is $\log R - \bar u \cdot \mu / \tau$: one dot product of two means. Its inner $|N|$ is a constant without gradient,

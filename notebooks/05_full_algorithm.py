@@ -63,7 +63,7 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import comparison, figures, notebook, results
+from cu_helpers import comparison, exercises, figures, notebook, results
 from cu_helpers.data import forget_samples
 from cu_helpers.devices import generator
 from cu_helpers.experiments import trace
@@ -181,27 +181,43 @@ for kind, task in tasks.items():
 # never hides that.
 
 # %% [markdown] tags=["exercise:05-1"]
-# **Exercise 05-1 · Count the work.** Difficulty 1 of 5, importance 4 of 5, 5 minutes.
-# A round over $n$ forgotten images uses batches of $B$ and $\omega$ retained batches each. Write `round_cost(n, B, omega)`
-# that returns the optimiser steps of a round and the images that pass the encoder. Check it against a run's `steps` and
-# `samples_seen`.
+# ### Exercise 05-1 · Count the work
 #
-# *Hint 1*: the last batch may be smaller. *Hint 2*: a step forwards the forget batch again, beside a retained batch of the
-# same size. *Expect*: 18 images, batch 12, $\omega = 4$ give 8 steps and 144 images.
+# *Implement · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# A round over $n$ forgotten images uses batches of $B$ and $\omega$ retained batches each. Write `round_cost(n, B,
+# omega)` that returns the optimiser steps of a round and the images that pass the encoder. Check it against a run's
+# `steps` and `samples_seen`.
+#
+# <details><summary>Hint 1</summary>
+#
+# The last batch may be smaller.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A step forwards the forget batch again, beside a retained batch of the same size.
+#
+# </details>
+#
+# **Expect**: 18 images, batch 12, $\omega = 4$ give 8 steps and 144 images.
 
 
 # %% tags=["solution:05-1"]
-### BEGIN SOLUTION
 def round_cost(n, size, omega):
+    """(optimiser steps, images through the encoder) of one round over n forgotten images."""
+    ### BEGIN SOLUTION
     batches = -(-n // size)
     return batches * omega, 2 * n * omega
+    ### END SOLUTION
 
 
-### END SOLUTION
+round_cost = exercises.check("05-1", round_cost)
 one = ContrastiveSettings(batch_size=12, max_rounds=1, stopping=no_rule)
 run = unlearn("contrastive", original.model, tasks["class"], one, lab.seed)
 assert (run.steps, run.samples_seen) == round_cost(len(tasks["class"].forget), 12, one.omega)
-assert round_cost(18, 12, 4) == (8, 144)
+print(f"18 images, batch 12, omega 4: {round_cost(18, 12, 4)}")
 
 # %% [markdown]
 # ## Fig. 2: accuracy on the forgotten class, batch by batch
@@ -497,19 +513,42 @@ print(
 )
 
 # %% [markdown] tags=["exercise:05-2"]
-# **Exercise 05-2 · Undo the temperature.** Difficulty 3 of 5, importance 5 of 5, 15 minutes.
-# For a *class*, choose $\lambda_{UL}$ so that a run with $\tau = 7$ takes exactly the steps of the default run with its
-# $\tau$. Show it on the weights.
+# ### Exercise 05-2 · Undo the temperature
 #
-# *Hint 1*: look at where $\tau$ stands in Eq. 6. *Hint 2*: the constant $\log|N|$ has no gradient. *Expect*: a largest
-# difference of the weights that rounding explains.
+# *Implement · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
+#
+# For a *class*, choose $\lambda_{UL}$ so that a run with another temperature takes exactly the steps of a given run.
+# Write `twin_of(settings, temperature)`, which returns the changed settings. The cell below compares the weights of the
+# two runs.
+#
+# <details><summary>Hint 1</summary>
+#
+# Look at where $\tau$ stands in Eq. 6.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The constant $\log|N|$ has no gradient. `replace(settings, ...)` from `dataclasses` makes a changed copy.
+#
+# </details>
+#
+# **Expect**: a largest difference of the weights that rounding explains.
+
 
 # %% tags=["solution:05-2"]
+def twin_of(settings, temperature):
+    """Settings with this temperature whose run takes the same steps as `settings`, for a class."""
+    ### BEGIN SOLUTION
+    factor = temperature / settings.temperature
+    return replace(settings, temperature=temperature, lambda_ul=settings.lambda_ul * factor)
+    ### END SOLUTION
+
+
+twin_of = exercises.check("05-2", twin_of)
 exact = replace(class_base, batch_size=len(class_task.forget), max_rounds=1, precision="float32", stopping=no_rule)
-### BEGIN SOLUTION
-twin = replace(exact, temperature=7.0, lambda_ul=exact.lambda_ul * 7.0 / exact.temperature)
-### END SOLUTION
-ends = [unlearn("contrastive", original.model, class_task, s, lab.seed).model for s in (exact, twin)]
+pair_of = (exact, twin_of(exact, 7.0))
+ends = [unlearn("contrastive", original.model, class_task, s, lab.seed).model for s in pair_of]
 furthest = max((a - b).abs().max().item() for a, b in zip(ends[0].parameters(), ends[1].parameters(), strict=True))
 print(f"largest difference of a weight {furthest:.1e}")
 assert furthest < 1e-4
@@ -769,12 +808,26 @@ if traced:
 # runs come near Retrain on both counts; finetuning and the run without contrast hardly forget at all.
 
 # %% [markdown] tags=["exercise:05-3"]
-# **Exercise 05-3 · Criticise the table.** Difficulty 3 of 5, importance 5 of 5, 15 minutes.
-# Name three ways in which the CIFAR-10 table above could still mislead a careful reader. For each, say which run you would
-# add.
+# ### Exercise 05-3 · Criticise the table
 #
-# *Hint 1*: think about what was searched, and for whom. *Hint 2*: think about what accuracy cannot see. *Expect*: three short
-# paragraphs; the solution names five.
+# *Criticise · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
+#
+# Name three ways in which the CIFAR-10 table above could still mislead a careful reader. For each, say which run you
+# would add.
+#
+# <details><summary>Hint 1</summary>
+#
+# Think about what was searched, and for whom.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Think about what accuracy cannot see.
+#
+# </details>
+#
+# **Expect**: three short paragraphs; the solution names five.
 
 # %% [markdown] tags=["solution:05-3"]
 # - Contrastive unlearning had its settings searched on this data set at this size. A baseline with fewer trials is at a
@@ -783,6 +836,46 @@ if traced:
 # - Accuracy does not see what the embedding still knows: add a linear probe and a relearning run.
 # - The intervals cover seeds and draws, not classes: add the other nine classes.
 # - Seconds depend on who else uses the machine: compare steps and images passed as well.
+
+# %% [markdown] tags=["exercise:05-4"]
+# ### Exercise 05-4 · The rule that never stops
+#
+# *Find the planted bug · difficulty 2 of 5 · importance 4 of 5 · 5 minutes*
+#
+# Eq. 8 ends the unlearning of a class when the model does no better on it than a guess. With this function a run never
+# ends before the last round, except at 0 %. Find the bug and write it right.
+#
+# ```python
+# def may_stop(right, count, classes):
+#     accuracy = 100 * right / count
+#     return accuracy <= 1 / classes
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# Print both sides of the comparison for 1 right answer of 20 in a problem of ten classes.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# One side is in percent, the other is a share.
+#
+# </details>
+#
+# **Expect**: with ten classes the rule stops at 10 % and below.
+
+
+# %% tags=["solution:05-4"]
+def may_stop(right, count, classes):
+    """Eq. 8: whether `right` answers of `count` are no better than a guess among `classes`."""
+    ### BEGIN SOLUTION
+    return right / count <= 1 / classes
+    ### END SOLUTION
+
+
+may_stop = exercises.check("05-4", may_stop)
+print({f"{right} of 20": bool(may_stop(right, 20, 10)) for right in range(5)})
 
 # %% [markdown]
 # ## What we showed, and what we did not

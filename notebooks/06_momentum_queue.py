@@ -66,7 +66,7 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import batches, comparison, figures, losses, notebook
+from cu_helpers import batches, comparison, exercises, figures, losses, notebook
 from cu_helpers.devices import generator
 from cu_helpers.inference import embed
 from cu_helpers.metrics import mean_interval
@@ -293,23 +293,39 @@ print(f"push 2, pull log(1 + e^-2) = {math.log(1 + math.exp(-2)):.4f}, loss {los
 assert abs(loss.item() - (2 - math.log(1 + math.exp(-2)))) < 1e-6
 
 # %% [markdown] tags=["exercise:06-1"]
-# **Exercise 06-1 · The gradient of Eq. 11.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# Write `closed_form(z, y, keys, labels, tau)`: the gradient (anchors, dim) of the **sum** over anchors of Eq. 11 by the anchors, without
-# autograd. Every anchor has keys of its class and of others.
+# ### Exercise 06-1 · The gradient of Eq. 11
 #
-# *Hint 1*: the derivative of a log-sum-exp is a soft-max. *Hint 2*: mask with $-\infty$ before the soft-max, once for each side.
-# *Expect*: agreement with autograd to rounding. Then read it: from which mean to which?
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 15 minutes*
+#
+# Write `closed_form(z, y, keys, labels, tau)`: the gradient (anchors, dim) of the **sum** over anchors of Eq. 11 by the
+# anchors, without autograd. Every anchor has keys of its class and of others.
+#
+# <details><summary>Hint 1</summary>
+#
+# The derivative of a log-sum-exp is a soft-max.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Mask with $-\infty$ before the soft-max, once for each side.
+#
+# </details>
+#
+# **Expect**: agreement with autograd to rounding. Then read it: from which mean to which?
 
 
 # %% tags=["solution:06-1"]
-### BEGIN SOLUTION
 def closed_form(z, y, keys, labels, tau):
+    """Gradient (anchors, dim) of Eq. 11, summed over anchors, without autograd."""
+    ### BEGIN SOLUTION
     s, same = z @ keys.T / tau, y[:, None] == labels[None, :]
     own, others = (s.masked_fill(~chosen, -torch.inf).softmax(dim=1) @ keys for chosen in (same, ~same))
     return (own - others) / tau
+    ### END SOLUTION
 
 
-### END SOLUTION
+closed_form = exercises.check("06-1", closed_form)
 case = random_case(anchors=6, keys=50, classes=3, seed=1)
 leaf = case[0].clone().requires_grad_()
 losses.queue_unlearning_loss(leaf, *case[1:], 0.3, "sum").backward()
@@ -448,22 +464,37 @@ assert oldest <= math.ceil(lengths / entering)
 # An empty queue, with which the authors' code starts, would show the first anchors little more than their own batch. For the digits, which retain 144 scans beside the forgotten samples, we take 128 places.
 
 # %% [markdown] tags=["exercise:06-2"]
-# **Exercise 06-2 · How long a queue?** Difficulty 1 of 5, importance 3 of 5, 5 minutes.
-# Write `places_needed(classes, percent)`: the smallest number of keys with which at most `percent` of the anchors find none of their class,
-# for balanced classes and random keys.
+# ### Exercise 06-2 · How long a queue?
 #
-# *Hint 1*: solve $(1 - 1/C)^n \le p$ for $n$. *Hint 2*: dividing by the logarithm of a number below one turns the sign round.
-# *Expect*: 44 for ten classes and one percent; about ten times as many for a hundred classes.
+# *Implement · difficulty 1 of 5 · importance 3 of 5 · 5 minutes*
+#
+# Write `places_needed(classes, percent)`: the smallest number of keys with which at most `percent` of the anchors find
+# none of their class, for balanced classes and random keys.
+#
+# <details><summary>Hint 1</summary>
+#
+# Solve $(1 - 1/C)^n \le p$ for $n$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Dividing by the logarithm of a number below one turns the sign round.
+#
+# </details>
+#
+# **Expect**: 44 for ten classes and one percent; about ten times as many for a hundred classes.
 
 
 # %% tags=["solution:06-2"]
-### BEGIN SOLUTION
 def places_needed(classes, percent):
+    """The fewest random keys with which at most `percent` of the anchors find none of their class."""
+    ### BEGIN SOLUTION
     return math.ceil(math.log(percent / 100) / math.log(1 - 1 / classes))
+    ### END SOLUTION
 
 
-### END SOLUTION
-assert places_needed(10, 1) == 44
+places_needed = exercises.check("06-2", places_needed)
 for c in (10, 100):
     n = places_needed(c, 1)
     assert batches.share_without_positive(c, n) <= 1 < batches.share_without_positive(c, n - 1)
@@ -552,23 +583,39 @@ print(f"in training mode, batch of eight, against alone: {(in_training_mode * al
 assert (together * alone).sum(dim=1).min() > 0.999
 
 # %% [markdown] tags=["exercise:06-3"]
-# **Exercise 06-3 · A momentum for short runs.** Difficulty 2 of 5, importance 3 of 5, 10 minutes.
-# Write `momentum_for(steps, left)`: the momentum with which the share `left` of the original model remains after so many steps. Then say what
-# speaks against using it.
+# ### Exercise 06-3 · A momentum for short runs
 #
-# *Hint 1*: invert $m^t$. *Hint 2*: what do the keys know of the forgetting, once their encoder follows? *Expect*: about 0.98 for half after 40 steps.
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 10 minutes*
+#
+# Write `momentum_for(steps, left)`: the momentum with which the share `left` of the original model remains after so
+# many steps. Then say what speaks against using it.
+#
+# <details><summary>Hint 1</summary>
+#
+# Invert $m^t$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# What do the keys know of the forgetting, once their encoder follows?
+#
+# </details>
+#
+# **Expect**: about 0.98 for half after 40 steps.
 
 
 # %% tags=["solution:06-3"]
-### BEGIN SOLUTION
 def momentum_for(steps, left):
+    """The momentum with which the share `left` of the original model remains after `steps` steps."""
+    ### BEGIN SOLUTION
     # Against it: keys made by an encoder in the middle of unlearning carry its damage, and the queue mixes
     # encoders again, which the slow copy was meant to prevent.
     return left ** (1 / steps)
+    ### END SOLUTION
 
 
-### END SOLUTION
-assert abs(momentum_for(40, 0.5) ** 40 - 0.5) < 1e-9
+momentum_for = exercises.check("06-3", momentum_for)
 print(f"half after 40 steps: m = {momentum_for(40, 0.5):.3f}")
 
 # %% [markdown]
@@ -757,26 +804,42 @@ assert to_own["released, queue filling"] > 0 > max(to_own["Eq. 11"], to_own["rel
 # step. A run that stops earlier has only ever learned.
 
 # %% [markdown] tags=["exercise:06-4"]
-# **Exercise 06-4 · Catch the flip.** Difficulty 3 of 5, importance 5 of 5, 15 minutes.
-# A sign that turns in the middle of a run is hard to see in a loss curve. Write `unlearns(loss)`: a test for a function
-# `loss(z, y, keys, labels)` that returns True only if a small step down the loss takes an anchor nearer to another class **and** farther from
-# its own. It must pass Eq. 11 and the full queue's loss, and fail the filling queue's.
+# ### Exercise 06-4 · Catch the flip
 #
-# *Hint 1*: two dimensions and two keys are enough. *Hint 2*: start halfway between them, so that both similarities can change.
-# *Expect*: three lines of arithmetic; a test that runs in milliseconds and would have found the flip.
+# *Implement · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
+#
+# A sign that turns in the middle of a run is hard to see in a loss curve. Write `unlearns(loss)`: a test for a function
+# `loss(z, y, keys, labels)` that returns True only if a small step down the loss takes an anchor nearer to another
+# class **and** farther from its own. It must pass Eq. 11 and the full queue's loss, and fail the filling queue's.
+#
+# <details><summary>Hint 1</summary>
+#
+# Two dimensions and two keys are enough.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Start halfway between them, so that both similarities can change.
+#
+# </details>
+#
+# **Expect**: three lines of arithmetic; a test that runs in milliseconds and would have found the flip.
 
 
 # %% tags=["solution:06-4"]
-### BEGIN SOLUTION
 def unlearns(loss):
+    """Whether a small step down `loss(z, y, keys, labels)` leads from the own class to another one."""
+    ### BEGIN SOLUTION
     keys, labels = torch.eye(2), torch.tensor([0, 1])
     z = F.normalize(torch.tensor([[1.0, 1.0]]), dim=1).requires_grad_()
     (gradient,) = torch.autograd.grad(loss(z, torch.tensor([0]), keys, labels), z)
     change = (F.normalize(z - 0.01 * gradient, dim=1) - z)[0]
     return bool(change[0] < 0 < change[1])
+    ### END SOLUTION
 
 
-### END SOLUTION
+unlearns = exercises.check("06-4", unlearns)
 assert unlearns(losses.queue_unlearning_loss)
 assert unlearns(lambda *a: released_loss(*a, 0.7, "mean", full=True))
 assert not unlearns(lambda *a: released_loss(*a, 0.7, "mean", full=False))

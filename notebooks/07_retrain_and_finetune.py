@@ -55,12 +55,13 @@ seed = None
 
 # %%
 import copy
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, notebook
+from cu_helpers import arena, comparison, exercises, notebook
 from cu_helpers.devices import generator
 from cu_helpers.models import build_model
 from cu_helpers.training import train
@@ -229,22 +230,45 @@ print(f"{score:.4f}")
 assert abs(score - 0.9 * 0.95) < 1e-12
 
 # %% [markdown] tags=["exercise:07-1"]
-# **Exercise 07-1 · Fool the score.** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
-# For a class the score has three factors: forgotten training images, forgotten unseen images, retained unseen images. Write accuracies (in %) for a method that scores above 0.95 and has forgotten **nothing**, in the sense that the embeddings
-# are exactly the original's. Put them into `fooled`, with the keys of `goal`.
+# ### Exercise 07-1 · Fool the score
 #
-# *Hint 1*: which layer may be changed without touching an embedding? *Hint 2*: chapter 01 masks a logit. *Expect*: a score of
-# 1 minus almost nothing. So a high score is necessary and not sufficient; chapter 15 looks inside.
+# *Criticise · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
+# For a class the score has three factors: forgotten training images, forgotten unseen images, retained unseen images.
+# Write `fooled(goal)`: the accuracies (in %) of a method that scores above 0.95 and has forgotten **nothing**, in the
+# sense that the embeddings are exactly the original's. Return a dictionary with the keys of `goal`, which is Retrain's.
+#
+# <details><summary>Hint 1</summary>
+#
+# Which layer may be changed without touching an embedding?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Chapter 01 masks a logit.
+#
+# </details>
+#
+# **Expect**: a score of 1 minus almost nothing. So a high score is necessary and not sufficient; chapter 15 looks
+# inside.
 
 # %%
 goal = {"forget": 0.0, "forget_test": 0.0, "retain_test": 80.0}
 
+
 # %% tags=["solution:07-1"]
-### BEGIN SOLUTION
-# The masked head never answers with the class; the other classes keep what the original had.
-fooled = {"forget": 0.0, "forget_test": 0.0, "retain_test": 79.0}
-### END SOLUTION
-assert tuning_score(fooled, goal) > 0.95
+def fooled(goal):
+    """Accuracies in percent, with the keys of `goal`, of a method that scores well and forgets nothing."""
+    ### BEGIN SOLUTION
+    # The masked head never answers with the class; the other classes keep what the original had.
+    return {"forget": 0.0, "forget_test": 0.0, "retain_test": goal["retain_test"] - 1}
+    ### END SOLUTION
+
+
+fooled = exercises.check("07-1", fooled)
+print(f"score {tuning_score(fooled(goal), goal):.3f}")
+assert tuning_score(fooled(goal), goal) > 0.95
 
 # %% [markdown]
 # ## Finetuning a class, finetuning samples
@@ -300,25 +324,50 @@ for kind in ("class", "samples"):
                 print(f"  {kind:8} {trial.score:.3f}  {trial.changes}")
 
 # %% [markdown] tags=["exercise:07-2"]
-# **Exercise 07-2 · Finetune longer.** Difficulty 2 of 5, importance 3 of 5, 15 minutes.
-# Someone says: "finetuning samples only needs more passes". Write `passes_until(limit)` that finetunes the sample task for
-# `limit` passes with the stop rule looked at after each, and returns the accuracy on the forgotten images and why it stopped.
+# ### Exercise 07-2 · Finetune longer
 #
-# *Hint 1*: `max_rounds` is the number of passes, `Stopping()` looks after each. *Hint 2*: the last history row has
-# `forget_accuracy`. *Expect*: the accuracy falls slowly if at all, while the price in seconds grows like Retrain's.
+# *Measure · difficulty 2 of 5 · importance 3 of 5 · 15 minutes*
+#
+# Someone says: "finetuning samples only needs more passes". Write `passes_until(run, settings, limit)`. It calls `run`
+# once, with settings that allow at most `limit` passes, and returns the accuracy on the forgotten images at the end and
+# why the run stopped. `run(settings)` finetunes the sample task and returns a dictionary with `history` (a list of
+# rows) and `stopped_by`.
+#
+# <details><summary>Hint 1</summary>
+#
+# `replace(settings, max_rounds=...)` makes changed settings.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The last row of the history has `forget_accuracy`.
+#
+# </details>
+#
+# **Expect**: the accuracy falls slowly if at all, while the price in seconds grows like Retrain's.
 
 
 # %% tags=["solution:07-2"]
-### BEGIN SOLUTION
-def passes_until(limit):
-    settings = FinetuneSettings(learning_rate=0.03, batch_size=64, max_rounds=limit, stopping=Stopping())
-    run = unlearn("finetune", original.model, sample_task, settings, lab.seed)
-    return run.history[-1]["forget_accuracy"], run.stopped_by
+def passes_until(run, settings, limit):
+    """(accuracy on forgotten images after the last pass, why the run stopped) with at most `limit` passes."""
+    ### BEGIN SOLUTION
+    result = run(replace(settings, max_rounds=limit))
+    return result["history"][-1]["forget_accuracy"], result["stopped_by"]
+    ### END SOLUTION
 
 
-### END SOLUTION
+passes_until = exercises.check("07-2", passes_until)
+start = FinetuneSettings(learning_rate=0.03, batch_size=64, stopping=Stopping())
+
+
+def finetuned(settings):
+    done = unlearn("finetune", original.model, sample_task, settings, lab.seed)
+    return {"history": done.history, "stopped_by": done.stopped_by}
+
+
 for limit in (1, 5) if lab.profile.name == "smoke" else (1, 5, 20):
-    reached, why = passes_until(limit)
+    reached, why = passes_until(finetuned, start, limit)
     print(f"{limit:3d} passes at most: {reached:5.1f} % of the forgotten samples still right, ended by {why}")
 assert 0 <= reached <= 100
 
@@ -334,6 +383,53 @@ assert 0 <= reached <= 100
 # %%
 for kind in ("class", "samples"):
     display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "finetune"))))
+
+# %% [markdown] tags=["exercise:07-3"]
+# ### Exercise 07-3 · Better than perfect
+#
+# *Find the planted bug · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# This score gives a method that destroys the model 1.02, more than Retrain gets itself. Find the bug and write it
+# right.
+#
+# ```python
+# def likeness(measured, goal):
+#     product = 1.0
+#     for key in goal:
+#         product *= 1 - (measured[key] - goal[key]) / 100
+#     return product
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# What is the factor of an accuracy that lies below the goal's?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A distance has no sign.
+#
+# </details>
+#
+# **Expect**: 1 for Retrain itself and less for everything else.
+
+
+# %% tags=["solution:07-3"]
+def likeness(measured, goal):
+    """Product over the keys of `goal` of 1 - |difference| / 100; accuracies in percent."""
+    ### BEGIN SOLUTION
+    product = 1.0
+    for key in goal:
+        product *= 1 - abs(measured[key] - goal[key]) / 100
+    return product
+    ### END SOLUTION
+
+
+likeness = exercises.check("07-3", likeness)
+destroyed = {"forget": 10.0, "forget_test": 10.0, "retain_test": 75.0}
+print(f"near the goal {likeness(destroyed, goal):.3f}, the goal itself {likeness(goal, goal):.3f}")
+assert likeness(destroyed, goal) < likeness(goal, goal) == 1
 
 # %% [markdown]
 # ## What we showed, and what we did not

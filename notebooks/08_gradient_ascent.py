@@ -59,7 +59,7 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, figures, notebook
+from cu_helpers import arena, comparison, exercises, figures, notebook
 from cu_helpers.devices import generator
 from cu_helpers.experiments import trace
 from cu_helpers.metrics import evaluate
@@ -168,22 +168,38 @@ for name, images in (
     print(f"{name:10} mean probability of the own label {own.mean().item():.2f}")
 
 # %% [markdown] tags=["exercise:08-1"]
-# **Exercise 08-1 · Descend something else.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# A bounded objective would not explode. Write `bounded_loss(logits, labels)`: the mean probability of the own label. Its descent
-# also drives the image away from its label. Compute its gradient with respect to the logits at $p_y = 0.999$ and at
-# $p_y = 0.001$.
+# ### Exercise 08-1 · Descend something else
 #
-# *Hint 1*: `logits.softmax(1).gather(...)`. *Hint 2*: the derivative of $p_y$ with respect to $\ell_y$ is $p_y (1 - p_y)$.
-# *Expect*: a gradient that is small at **both** ends, so that descent slows down when it has succeeded.
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 15 minutes*
+#
+# A bounded objective would not explode. Write `bounded_loss(logits, labels)`: the mean probability of the own label.
+# Its descent also drives the image away from its label. Compute its gradient with respect to the logits at $p_y =
+# 0.999$ and at $p_y = 0.001$.
+#
+# <details><summary>Hint 1</summary>
+#
+# `logits.softmax(1).gather(...)`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The derivative of $p_y$ with respect to $\ell_y$ is $p_y (1 - p_y)$.
+#
+# </details>
+#
+# **Expect**: a gradient that is small at **both** ends, so that descent slows down when it has succeeded.
 
 
 # %% tags=["solution:08-1"]
-### BEGIN SOLUTION
 def bounded_loss(logits, labels):
+    """Mean probability of the own label; logits (n, classes), labels (n,)."""
+    ### BEGIN SOLUTION
     return logits.softmax(dim=1).gather(1, labels[:, None]).mean()
+    ### END SOLUTION
 
 
-### END SOLUTION
+bounded_loss = exercises.check("08-1", bounded_loss)
 for own in (0.999, 0.5, 0.001):
     logits = torch.full((1, 10), (1 - own) / 9, dtype=torch.float64).log()
     logits[0, 0] = torch.tensor(own).log()
@@ -253,37 +269,52 @@ for kind in ("class", "samples"):
     arena.show_strip(lab, kind, ["contrastive", "gradient_ascent"])
 
 # %% [markdown] tags=["exercise:08-2"]
-# **Exercise 08-2 · NegGrad+.** Difficulty 3 of 5, importance 4 of 5, 20 minutes.
+# ### Exercise 08-2 · NegGrad+
+#
+# *Implement · difficulty 3 of 5 · importance 4 of 5 · 20 minutes*
+#
 # Ascent forgets what should stay because nothing holds it. NegGrad+ adds a hand: each step goes down
 # $a\,\mathcal{L}_{CE}(X^r) - (1 - a)\,\mathcal{L}_{CE}(X^u)$ (Kurmanji et al. 2023 compare with it). Write
-# `neggrad_plus(model, task, a, steps, size, rate, seed)` that works in place on a copy and returns it. Compare with plain ascent at
-# the same number of steps: which keeps more?
+# `neggrad_loss(retain_logits, retain_y, forget_logits, forget_y, a)`. The cell below descends it for as many steps as
+# plain ascent had: which keeps more?
 #
-# *Hint 1*: one batch of each set a step, drawn at random. *Hint 2*: `generator(seed, device)` and `torch.randint`. *Expect*:
-# with $a$ near 1 the retained accuracy stays up; with $a$ near 0 it is plain ascent.
+# <details><summary>Hint 1</summary>
+#
+# `F.cross_entropy` of each kind is a mean over its batch.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# One term is descended, the other climbed.
+#
+# </details>
+#
+# **Expect**: with $a$ near 1 the retained accuracy stays up; with $a$ near 0 it is plain ascent.
 
 
 # %% tags=["solution:08-2"]
-### BEGIN SOLUTION
-def neggrad_plus(model, task, a, steps, size, rate, seed):
-    net = copy.deepcopy(model).train()
-    draw = generator(seed, task.forget.device)
-    optimizer = torch.optim.SGD(net.parameters(), rate, 0.9)
-    for _ in range(steps):
-        losses = {}
-        for name, images in (("forget", task.forget), ("retain", task.retain)):
-            x, y = images.batch(torch.randint(len(images), (size,), generator=draw, device=draw.device))
-            losses[name] = F.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        (a * losses["retain"] - (1 - a) * losses["forget"]).backward()
-        optimizer.step()
-    return net.eval()
+def neggrad_loss(retain_logits, retain_y, forget_logits, forget_y, a):
+    """a times the cross-entropy of retained images minus 1 - a times that of forgotten ones."""
+    ### BEGIN SOLUTION
+    return a * F.cross_entropy(retain_logits, retain_y) - (1 - a) * F.cross_entropy(forget_logits, forget_y)
+    ### END SOLUTION
 
 
-### END SOLUTION
+neggrad_loss = exercises.check("08-2", neggrad_loss)
 task = tasks["class"]
 for a in (0.0, 0.05, 0.5, 0.95):
-    got = evaluate(neggrad_plus(original.model, task, a, 20, 12, 3e-3, lab.seed), task)
+    net, draw = copy.deepcopy(original.model).train(), generator(lab.seed, lab.device)
+    optimizer = torch.optim.SGD(net.parameters(), 3e-3, 0.9)
+    for _ in range(20):
+        (x_u, y_u), (x_r, y_r) = (
+            part.batch(torch.randint(len(part), (12,), generator=draw, device=draw.device))
+            for part in (task.forget, task.retain)
+        )
+        optimizer.zero_grad()
+        neggrad_loss(net(x_r), y_r, net(x_u), y_u, a).backward()
+        optimizer.step()
+    got = evaluate(net.eval(), task)
     print(f"a = {a:.2f}: forgotten {got['forget']:5.1f} %, retained test {got['retain_test']:5.1f} %")
     assert 0 <= got["forget"] <= 100
 
@@ -295,6 +326,53 @@ for a in (0.0, 0.05, 0.5, 0.95):
 # %%
 for kind in ("class", "samples"):
     display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "gradient_ascent"))))
+
+# %% [markdown] tags=["exercise:08-3"]
+# ### Exercise 08-3 · The push that grows
+#
+# *Predict · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# Ascent climbs the cross-entropy of one image. The image starts with $p_y$ near 1 and ends with $p_y$ near 0. How does
+# the gradient's length at the logits change on the way? Let `prediction()` return your letter; the cell below measures
+# it.
+#
+# - `"a"`: it stays the same
+# - `"b"`: it is largest in the middle and small at both ends
+# - `"c"`: it starts near zero and grows
+#
+# <details><summary>Hint 1</summary>
+#
+# The gradient of the cross-entropy at the logits is $p - e$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Put $p_y = 0.999$ into it, then $p_y = 0.001$.
+#
+# </details>
+#
+# **Expect**: three lengths, from near zero to above one.
+
+
+# %% tags=["solution:08-3"]
+def prediction():
+    """Your letter: "a", "b" or "c"."""
+    ### BEGIN SOLUTION
+    return "c"
+    ### END SOLUTION
+
+
+prediction = exercises.check("08-3", prediction)
+lengths = []
+for own in (0.999, 0.5, 0.001):
+    logits = torch.full((1, 10), (1 - own) / 9, dtype=torch.float64).log()
+    logits[0, 0] = torch.tensor(own).log()
+    logits.requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.tensor([0])), logits)
+    lengths.append(gradient.norm().item())
+    print(f"p_y = {own:5.3f}: gradient's length {lengths[-1]:.4f}")
+assert lengths == sorted(lengths)
 
 # %% [markdown]
 # ## What we showed, and what we did not

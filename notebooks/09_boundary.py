@@ -61,8 +61,9 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, figures, notebook
+from cu_helpers import arena, comparison, exercises, figures, notebook
 from cu_helpers.devices import generator
+from cu_helpers.inference import predict_logits
 from cu_helpers.tuning import searches
 from cu_helpers.unlearning import BoundaryExpansionSettings, BoundaryShrinkSettings, Stopping, unlearn
 from cu_helpers.unlearning.boundary_expansion import WidenedClassifier
@@ -215,22 +216,39 @@ with torch.no_grad():
 print("the first C logits of the widened model are the original's")
 
 # %% [markdown] tags=["exercise:09-1"]
-# **Exercise 09-1 · What does the extra class teach?** Difficulty 3 of 5, importance 4 of 5, 15 minutes.
-# Boundary Expansion never says which *other* class an image should get. Look at the gradient of its loss with respect to the $C$
-# old logits of one image: write `old_logit_gradient(logits)` for logits of length $C + 1$ with the extra class last. Which old
-# logits go down in a step, and in what proportion?
+# ### Exercise 09-1 · What does the extra class teach?
 #
-# *Hint 1*: the gradient of the cross-entropy is $p - e$. *Hint 2*: only the extra entry has the $-1$. *Expect*: every old logit
-# goes down in proportion to its probability; the own class, which has almost all, goes down most.
+# *Implement · difficulty 3 of 5 · importance 4 of 5 · 15 minutes*
+#
+# Boundary Expansion never says which *other* class an image should get. Look at the gradient of its loss with respect
+# to the $C$ old logits of one image: write `old_logit_gradient(logits)` for logits of length $C + 1$ with the extra
+# class last. Which old logits go down in a step, and in what proportion?
+#
+# <details><summary>Hint 1</summary>
+#
+# The gradient of the cross-entropy is $p - e$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Only the extra entry has the $-1$.
+#
+# </details>
+#
+# **Expect**: every old logit goes down in proportion to its probability; the own class, which has almost all, goes down
+# most.
 
 
 # %% tags=["solution:09-1"]
-### BEGIN SOLUTION
 def old_logit_gradient(logits):
+    """Gradient (C,) on the old logits of the cross-entropy with the extra class; logits (C + 1,), extra last."""
+    ### BEGIN SOLUTION
     return logits.softmax(dim=0)[:-1]
+    ### END SOLUTION
 
 
-### END SOLUTION
+old_logit_gradient = exercises.check("09-1", old_logit_gradient)
 logits = torch.tensor([6.0, 1.0, 0.0, 0.5], dtype=torch.float64, requires_grad=True)
 (gradient,) = torch.autograd.grad(F.cross_entropy(logits[None], torch.tensor([3])), logits)
 assert torch.allclose(old_logit_gradient(logits), gradient[:-1])
@@ -320,30 +338,50 @@ arena.show_geometry(lab, "class", results)
 arena.show_strip(lab, "class", names)
 
 # %% [markdown] tags=["exercise:09-2"]
-# **Exercise 09-2 · Who gets the images?** Difficulty 2 of 5, importance 3 of 5, 15 minutes.
-# Count to which classes the forgotten *test* images go under Retrain, Boundary Shrink and Boundary Expansion. Write
-# `answers_of(model)`, which returns a tensor of $C$ counts over `task.forget_test`. Which method's counts lie nearer to
-# Retrain's?
+# ### Exercise 09-2 · Who gets the images?
 #
-# *Hint 1*: `inference.predict_logits`. *Hint 2*: `torch.bincount(..., minlength=C)`. *Expect*: counts that sum to the number of
-# images; half the sum of absolute differences is the share that goes elsewhere.
+# *Measure · difficulty 2 of 5 · importance 3 of 5 · 15 minutes*
+#
+# To which classes do the forgotten *test* images go under Retrain, Boundary Shrink and Boundary Expansion? The cell
+# below counts them. Write `share_elsewhere(counts, reference)`: the percent of the images that would have to change
+# their class to turn one count into the other. Which method's counts lie nearer to Retrain's?
+#
+# <details><summary>Hint 1</summary>
+#
+# An image that moves leaves one class and arrives in another: it shows up in two differences.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Half the sum of absolute differences, over the number of images.
+#
+# </details>
+#
+# **Expect**: counts that sum to the number of images; 0 if two models agree on all counts.
+
 
 # %% tags=["solution:09-2"]
-### BEGIN SOLUTION
-from cu_helpers.inference import predict_logits
+def share_elsewhere(counts, reference):
+    """Percent of the images that go elsewhere; two counts (C,) of the same number of images."""
+    ### BEGIN SOLUTION
+    return 100 * ((counts - reference).abs().sum() / 2 / reference.sum()).item()
+    ### END SOLUTION
+
+
+share_elsewhere = exercises.check("09-2", share_elsewhere)
 
 
 def answers_of(model):
     return torch.bincount(predict_logits(model, task.forget_test).argmax(dim=1), minlength=len(task.classes))
 
 
-### END SOLUTION
 reference = answers_of(lab.retrained(task).model)
 assert reference.sum() == len(task.forget_test)
 for name in names:
     counts = answers_of(results[name][0].result.model)
-    elsewhere = (counts - reference).abs().sum().item() / 2 / len(task.forget_test)
-    print(f"{figures.LABELS[name]:20} {counts.tolist()}  {100 * elsewhere:.0f} % elsewhere than Retrain's")
+    elsewhere = share_elsewhere(counts, reference)
+    print(f"{figures.LABELS[name]:20} {counts.tolist()}  {elsewhere:.0f} % elsewhere than Retrain's")
 print(f"{'Retrain':20} {reference.tolist()}")
 
 # %% [markdown]
@@ -354,6 +392,50 @@ print(f"{'Retrain':20} {reference.tolist()}")
 
 # %%
 display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", *names))))
+
+# %% [markdown] tags=["exercise:09-3"]
+# ### Exercise 09-3 · A target that teaches nothing
+#
+# *Find the planted bug · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
+# Boundary Shrink needs a *wrong* class for each image. Where the attack is too weak, this function returns the right
+# one, and the method then trains the class that it should forget. Find the bug and write it right: the most likely
+# class other than the image's own.
+#
+# ```python
+# def nearest_other(logits, labels):
+#     return logits.argmax(dim=1)
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# Rule the own class out before you look for the largest logit.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `logits.scatter(1, labels[:, None], value)` sets one entry of each row. Which value can never win?
+#
+# </details>
+#
+# **Expect**: no image keeps its label, however small epsilon is.
+
+
+# %% tags=["solution:09-3"]
+def nearest_other(logits, labels):
+    """The most likely class (n,) other than the own one; logits (n, C), labels (n,)."""
+    ### BEGIN SOLUTION
+    return logits.scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
+    ### END SOLUTION
+
+
+nearest_other = exercises.check("09-3", nearest_other)
+logits = predict_logits(original.model, task.forget)
+print(
+    f"without an attack: {(logits.argmax(dim=1) == task.forget.labels).sum().item()} of {len(logits)} keep their label"
+)
+assert (nearest_other(logits, task.forget.labels) != task.forget.labels).all()
 
 # %% [markdown]
 # ## What we showed, and what we did not

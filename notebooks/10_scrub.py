@@ -61,8 +61,9 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, notebook
+from cu_helpers import arena, comparison, exercises, notebook
 from cu_helpers.devices import generator
+from cu_helpers.metrics import evaluate
 from cu_helpers.training import accuracy
 from cu_helpers.unlearning import ScrubSettings, Stopping, unlearn
 from cu_helpers.unlearning.scrub import distillation_kl, rewind_choice, rewind_images
@@ -114,30 +115,44 @@ for temperature in (1.0, 2.0, 4.0):
 # step can go on for ever, as gradient ascent can. What bounds SCRUB is the number of max passes and the repair behind them.
 
 # %% [markdown] tags=["exercise:10-1"]
-# **Exercise 10-1 · Why T squared?** Difficulty 3 of 5, importance 3 of 5, 15 minutes.
-# Let the student's logits be almost the teacher's, $s = t + \delta$ with a small $\delta$. Write `gradient_length(T)`: the length
-# of the gradient of the divergence **without** the factor $T^2$, with respect to $s$, for a fixed small $\delta$. How does it shrink
-# with $T$?
+# ### Exercise 10-1 · Why T squared?
 #
-# *Hint 1*: `kl(s, t, T) / T**2`. *Hint 2*: for large $T$ softmax is almost flat, and its derivative is $1/T$, twice. *Expect*: a
-# ratio near 4 from $T = 8$ to $T = 16$.
+# *Implement · difficulty 3 of 5 · importance 3 of 5 · 15 minutes*
+#
+# Let the student's logits be almost the teacher's, $s = t + \delta$ with a small $\delta$. Write
+# `gradient_length(student, teacher, temperature)`: the length of the gradient of the divergence **without** the factor
+# $T^2$, with respect to the student's logits. How does it shrink with $T$?
+#
+# <details><summary>Hint 1</summary>
+#
+# `kl(student, teacher, T) / T**2`, with a student that requires a gradient.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# For large $T$ softmax is almost flat, and its derivative is $1/T$, twice.
+#
+# </details>
+#
+# **Expect**: a ratio near 4 from $T = 8$ to $T = 16$.
 
 
 # %% tags=["solution:10-1"]
-### BEGIN SOLUTION
-def gradient_length(temperature):
-    t = b[:1].clone()
-    s = (t + 0.01 * a[:1]).requires_grad_()
-    (gradient,) = torch.autograd.grad(kl(s, t, temperature) / temperature**2, s)
+def gradient_length(student, teacher, temperature):
+    """Length of the gradient at the student's logits (n, C) of KL(teacher || student) without T squared."""
+    ### BEGIN SOLUTION
+    leaf = student.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(kl(leaf, teacher, temperature) / temperature**2, leaf)
     return gradient.norm().item()
+    ### END SOLUTION
 
 
-### END SOLUTION
+gradient_length = exercises.check("10-1", gradient_length)
+lengths = {T: gradient_length(b[:1] + 0.01 * a[:1], b[:1], T) for T in (1, 2, 4, 8, 16)}
 for low in (1, 2, 4, 8):
-    print(
-        f"T from {low:2d} to {2 * low:2d}: the gradient shrinks by {gradient_length(low) / gradient_length(2 * low):.2f}"
-    )
-assert abs(gradient_length(8) / gradient_length(16) - 4) < 0.3
+    print(f"T from {low:2d} to {2 * low:2d}: the gradient shrinks by {lengths[low] / lengths[2 * low]:.2f}")
+assert abs(lengths[8] / lengths[16] - 4) < 0.3
 
 # %% [markdown]
 # ## The algorithm in one cell
@@ -260,29 +275,49 @@ for kind in ("class", "samples"):
     arena.show_strip(lab, kind, ["contrastive", "scrub"])
 
 # %% [markdown] tags=["exercise:10-2"]
-# **Exercise 10-2 · Max steps, min steps.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# On ResNet-18 the paper's SCRUB leaves a third of the forgotten class's training images right, and few of its test images. Find out what the
-# number of max passes does: write `by_max_steps(count)` that runs SCRUB on the class with `count` max passes out of five epochs and
-# returns the accuracies on the forgotten and on the retained test images.
+# ### Exercise 10-2 · Max steps, min steps
 #
-# *Hint 1*: `replace(settings, max_rounds=5, max_steps=count)`. *Hint 2*: `evaluate` has both numbers. *Expect*: with no max pass it is
-# finetuning; with many, the forgotten accuracy falls, and the retained one has fewer passes to recover.
+# *Measure · difficulty 2 of 5 · importance 4 of 5 · 15 minutes*
+#
+# On ResNet-18 the paper's SCRUB leaves a third of the forgotten class's training images right, and few of its test
+# images. Find out what the number of max passes does. Write `by_max_steps(run, settings, count)`: it calls `run` once,
+# with five epochs of which `count` have a max pass, and returns the accuracies on the forgotten and on the retained
+# test images. `run(settings)` runs SCRUB and returns what `evaluate` does.
+#
+# <details><summary>Hint 1</summary>
+#
+# `replace(settings, max_rounds=5, max_steps=count)`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The keys are `forget` and `retain_test`.
+#
+# </details>
+#
+# **Expect**: with no max pass it is finetuning; with many, the forgotten accuracy falls, and the retained one has fewer
+# passes to recover.
+
 
 # %% tags=["solution:10-2"]
-### BEGIN SOLUTION
-from cu_helpers.metrics import evaluate
-
-
-def by_max_steps(count):
-    settings = replace(arena_settings, max_rounds=5, max_steps=count)
-    found = evaluate(unlearn("scrub", original.model, class_task, settings, lab.seed).model, class_task)
+def by_max_steps(run, settings, count):
+    """(forgotten, retained test) accuracies in percent with `count` max passes of five epochs."""
+    ### BEGIN SOLUTION
+    found = run(replace(settings, max_rounds=5, max_steps=count))
     return found["forget"], found["retain_test"]
+    ### END SOLUTION
 
 
-arena_settings = arena.settings_of(lab, "class", "scrub")
-### END SOLUTION
+by_max_steps = exercises.check("10-2", by_max_steps)
+
+
+def scrubbed(settings):
+    return evaluate(unlearn("scrub", original.model, class_task, settings, lab.seed).model, class_task)
+
+
 for count in (0, 1, 3, 5):
-    forgotten, kept = by_max_steps(count)
+    forgotten, kept = by_max_steps(scrubbed, arena.settings_of(lab, "class", "scrub"), count)
     print(f"{count} max passes of 5: forgotten {forgotten:5.1f} %, retained test {kept:5.1f} %")
     assert 0 <= forgotten <= 100
 
@@ -294,6 +329,46 @@ for count in (0, 1, 3, 5):
 # %%
 for kind in ("class", "samples"):
     display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "scrub"))))
+
+# %% [markdown] tags=["exercise:10-3"]
+# ### Exercise 10-3 · The order of passes
+#
+# *Implement · difficulty 1 of 5 · importance 3 of 5 · 5 minutes*
+#
+# Write `passes(epochs, max_steps)`: the names of SCRUB's passes in their order, `"max"` and `"min"`, for so many epochs
+# of which the first `max_steps` have a max pass.
+#
+# <details><summary>Hint 1</summary>
+#
+# In an epoch, which comes first, and why?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# One loop over epochs; a condition on the epoch's number.
+#
+# </details>
+#
+# **Expect**: five epochs with two max passes give seven names; the last three are `"min"`.
+
+
+# %% tags=["solution:10-3"]
+def passes(epochs, max_steps):
+    """Names of the passes, "max" or "min", in the order in which SCRUB makes them."""
+    ### BEGIN SOLUTION
+    order = []
+    for epoch in range(epochs):
+        if epoch < max_steps:
+            order.append("max")
+        order.append("min")
+    return order
+    ### END SOLUTION
+
+
+passes = exercises.check("10-3", passes)
+print(passes(5, 2))
+assert len(passes(5, 2)) == 7
 
 # %% [markdown]
 # ## What we showed, and what we did not

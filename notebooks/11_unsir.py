@@ -61,8 +61,9 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, figures, notebook
+from cu_helpers import arena, comparison, exercises, figures, notebook
 from cu_helpers.devices import generator
+from cu_helpers.inference import predict_logits
 from cu_helpers.metrics import evaluate
 from cu_helpers.unlearning import Stopping, UnsirSettings, unlearn
 from cu_helpers.unlearning.unsir import learn_noise as packaged_noise
@@ -194,32 +195,57 @@ assert furthest(ours, packaged) < 1e-3
 # impaired. It takes the first rows of each class. Ours uses the class's own label, eval mode, and drawn rows.
 
 # %% [markdown] tags=["exercise:11-1"]
-# **Exercise 11-1 · Does the noise matter?** Difficulty 3 of 5, importance 5 of 5, 20 minutes.
-# Impair with three kinds of noise: learned with the authors' penalty, learned without it, and not learned at all (one step with a
-# learning rate of almost nothing). Write `with_noise(changes)` that runs the method on the class with `changes` to the settings
-# and returns the accuracies on forgotten and on retained test images. What does the learning add?
+# ### Exercise 11-1 · Does the noise matter?
 #
-# *Hint 1*: `noise_penalty=0.0`; `noise_steps=1, noise_learning_rate=1e-9`. *Hint 2*: `evaluate`. *Expect*: all three forget. Noise that was
-# not learned forgets too: the *label* on strange inputs does much of the work, not the noise's shape. The accuracies that are kept differ.
+# *Measure · difficulty 3 of 5 · importance 5 of 5 · 20 minutes*
+#
+# Impair with three kinds of noise: learned with the authors' penalty (`"authors"`), learned without it (`"no
+# penalty"`), and not learned at all (`"not learned"`: one step with a learning rate of almost nothing). Write
+# `with_noise(run, settings, kind)`: it calls `run` once, with the settings changed for this kind and no other change,
+# and returns the accuracies on forgotten and on retained test images. `run(settings)` runs UNSIR on the class and
+# returns what `evaluate` does. What does the learning add?
+#
+# <details><summary>Hint 1</summary>
+#
+# `noise_penalty=0.0`; `noise_steps=1, noise_learning_rate=1e-9`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The keys are `forget` and `retain_test`. `replace(settings, ...)` makes changed settings.
+#
+# </details>
+#
+# **Expect**: all three forget. Noise that was not learned forgets too: the *label* on strange inputs does much of the
+# work, not the noise's shape. The accuracies that are kept differ.
 
 
 # %% tags=["solution:11-1"]
-### BEGIN SOLUTION
-def with_noise(changes):
-    settings = replace(base, **changes)
-    found = evaluate(unlearn("unsir", original.model, task, settings, lab.seed).model, task)
+def with_noise(run, settings, kind):
+    """(forgotten, retained test) accuracies in percent; kind: "authors", "no penalty" or "not learned"."""
+    ### BEGIN SOLUTION
+    changes = {
+        "authors": {},
+        "no penalty": {"noise_penalty": 0.0},
+        "not learned": {"noise_steps": 1, "noise_learning_rate": 1e-9},
+    }
+    found = run(replace(settings, **changes[kind]))
     return found["forget"], found["retain_test"]
+    ### END SOLUTION
 
 
+with_noise = exercises.check("11-1", with_noise)
 base = arena.settings_of(lab, "class", "unsir")
-### END SOLUTION
-for name, changes in (
-    ("the authors' penalty", {}),
-    ("no penalty", {"noise_penalty": 0.0}),
-    ("not learned", {"noise_steps": 1, "noise_learning_rate": 1e-9}),
-):
-    forgotten, kept = with_noise(changes)
-    print(f"{name:22} forgotten {forgotten:5.1f} %, retained test {kept:5.1f} %")
+
+
+def impaired(settings):
+    return evaluate(unlearn("unsir", original.model, task, settings, lab.seed).model, task)
+
+
+for kind in ("authors", "no penalty", "not learned"):
+    forgotten, kept = with_noise(impaired, base, kind)
+    print(f"{kind:12} forgotten {forgotten:5.1f} %, retained test {kept:5.1f} %")
     assert 0 <= forgotten <= 100
 
 # %% [markdown]
@@ -259,27 +285,44 @@ for trial in searches(lab.profile, "class").get("unsir", []):
     print(f"{rates:28} score {trial.score:.3f}   on validation: {shown}")
 
 # %% [markdown] tags=["exercise:11-2"]
-# **Exercise 11-2 · Label everything 0.** Difficulty 2 of 5, importance 3 of 5, 15 minutes.
-# Remake the notebook's fault: noise learned for class $c$ but labelled 0. Write `mislabelled()` that runs `unsir` above with this fault
-# on a copy of the original and returns it. What happens to class $c$, and to class 0?
+# ### Exercise 11-2 · Label everything 0
 #
-# *Hint 1*: `unsir` above takes a `noise_label`. *Hint 2*: compare
-# accuracies on the test images of both classes. *Expect*: class $c$ fades all the same, because nothing holds it; class 0
-# has its own images in the mixture and may survive. So what the right label adds has to be shown, and may be little.
+# *Measure · difficulty 2 of 5 · importance 3 of 5 · 15 minutes*
+#
+# The cell below remakes the notebook's fault: noise learned for class $c$ but labelled 0. What happens to class $c$,
+# and to class 0? Write `by_class(answers, labels, wanted)`: the accuracies in percent of the wanted classes, in their
+# order, from the answered and the true labels of all test images.
+#
+# <details><summary>Hint 1</summary>
+#
+# `labels == label` picks the images of a class.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A list comprehension over `wanted`.
+#
+# </details>
+#
+# **Expect**: class $c$ fades all the same, because nothing holds it; class 0 has its own images in the mixture and may
+# survive. So what the right label adds has to be shown, and may be little.
 
 
 # %% tags=["solution:11-2"]
-### BEGIN SOLUTION
-def mislabelled():
-    return unsir(copy.deepcopy(original.model), task, base, lab.seed, noise_label=0)
+def by_class(answers, labels, wanted):
+    """Accuracy in percent of each class of the list `wanted`; answers and labels (n,)."""
+    ### BEGIN SOLUTION
+    return [100 * (answers[labels == label] == label).double().mean().item() for label in wanted]
+    ### END SOLUTION
 
 
-### END SOLUTION
-from cu_helpers.training import accuracy
-
-nets = {"original": original.model, "right label": results["unsir"][0].result.model, "label 0": mislabelled()}
+by_class = exercises.check("11-2", by_class)
+faulty = unsir(copy.deepcopy(original.model), task, base, lab.seed, noise_label=0)
+nets = {"original": original.model, "right label": results["unsir"][0].result.model, "label 0": faulty}
 for name, net in nets.items():
-    zero, forgotten = (accuracy(net, task.test.of_class(label)) for label in (0, task.label))
+    answers = predict_logits(net, task.test).argmax(dim=1)
+    zero, forgotten = by_class(answers, task.test.labels, [0, task.label])
     print(f"{name:12} test accuracy of class 0 {zero:5.1f} %, of the forgotten class {forgotten:5.1f} %")
     assert 0 <= zero <= 100
 
@@ -290,6 +333,56 @@ for name, net in nets.items():
 
 # %%
 display(Markdown(comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive", "unsir"))))
+
+# %% [markdown] tags=["exercise:11-3"]
+# ### Exercise 11-3 · Noise that looks like the class
+#
+# *Find the planted bug · difficulty 2 of 5 · importance 4 of 5 · 5 minutes*
+#
+# With this loss the model is *sure* that the learned noise is of the class, and the impairing step repairs. Find the
+# bug and write it right.
+#
+# ```python
+# def noise_loss(logits, label, noise, penalty):
+#     labels = torch.full((len(logits),), label, device=logits.device)
+#     return F.cross_entropy(logits, labels) + penalty * noise.square().sum(dim=(1, 2, 3)).mean()
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# The optimiser *descends* this. What does descending the cross-entropy do?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Only one of the two terms has the wrong sign.
+#
+# </details>
+#
+# **Expect**: the noise's cross-entropy rises while it is learned.
+
+
+# %% tags=["solution:11-3"]
+def noise_loss(logits, label, noise, penalty):
+    """What the noise descends, so that it is as unlike class `label` as it can be; noise (n, 3, h, w)."""
+    ### BEGIN SOLUTION
+    labels = torch.full((len(logits),), label, device=logits.device)
+    return -F.cross_entropy(logits, labels) + penalty * noise.square().sum(dim=(1, 2, 3)).mean()
+    ### END SOLUTION
+
+
+noise_loss = exercises.check("11-3", noise_loss)
+grown = torch.randn(8, *shape, generator=generator(lab.seed, lab.device), device=lab.device).requires_grad_()
+adam = torch.optim.Adam([grown], lr=0.1)
+hardness = []
+for _ in range(10):
+    logits = original.model.eval()(grown)
+    hardness.append(F.cross_entropy(logits, torch.full((8,), task.label, device=lab.device)).item())
+    (grown.grad,) = torch.autograd.grad(noise_loss(logits, task.label, grown, 0.0), grown)
+    adam.step()
+print(f"cross-entropy of the noise with the class: {hardness[0]:.2f} before, {hardness[-1]:.2f} after nine steps")
+assert hardness[-1] > hardness[0]
 
 # %% [markdown]
 # ## What we showed, and what we did not

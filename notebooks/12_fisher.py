@@ -54,13 +54,14 @@ model = None
 seed = None
 
 # %%
+from dataclasses import replace
 from time import perf_counter
 
 import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, figures, notebook
+from cu_helpers import arena, comparison, exercises, figures, notebook
 from cu_helpers.inference import predict_logits
 from cu_helpers.metrics import evaluate
 from cu_helpers.unlearning import FisherSettings, unlearn
@@ -182,37 +183,54 @@ for name, found in (
 # do the work.
 
 # %% [markdown] tags=["exercise:12-1"]
-# **Exercise 12-1 · A sweep of alpha.** Difficulty 2 of 5, importance 5 of 5, 15 minutes.
-# Find out whether any amount of noise makes forgotten *samples* as wrong as unseen images without breaking the rest. Write
-# `at_alpha(alpha)` that runs Fisher forgetting on the sample task and returns the accuracies on forgotten, retained and test images.
+# ### Exercise 12-1 · A sweep of alpha
 #
-# *Hint 1*: `FisherSettings(alpha=alpha, directions=1)` is quick. *Hint 2*: forgotten and retained training images are alike to a
-# method that looks at neither one. *Expect*: all three fall together. Noise that is blind to the forgotten images cannot single them
-# out.
+# *Measure · difficulty 2 of 5 · importance 5 of 5 · 15 minutes*
+#
+# Find out whether any amount of noise makes forgotten *samples* as wrong as unseen images without breaking the rest.
+# Write `at_alpha(run, settings, alpha)`: it calls `run` once, with this `alpha` and one mixture of labels
+# (`directions=1`, which is quick), and returns the accuracies on forgotten, retained and test images. `run(settings)`
+# runs Fisher forgetting on the samples and returns what `evaluate` does.
+#
+# <details><summary>Hint 1</summary>
+#
+# `replace(settings, alpha=alpha, directions=1)`; the keys are `forget`, `retain` and `test`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Before you run it: forgotten and retained training images are alike to a method that looks at neither one.
+#
+# </details>
+#
+# **Expect**: all three fall together. Noise that is blind to the forgotten images cannot single them out.
 
 
 # %% tags=["solution:12-1"]
-### BEGIN SOLUTION
-def at_alpha(alpha):
-    settings = FisherSettings(alpha=alpha, directions=1)
-    found = evaluate(unlearn("fisher", original.model, sample_task, settings, lab.seed).model, sample_task)
+def at_alpha(run, settings, alpha):
+    """(forgotten, retained, test) accuracies in percent at this alpha."""
+    ### BEGIN SOLUTION
+    found = run(replace(settings, alpha=alpha, directions=1))
     return found["forget"], found["retain"], found["test"]
+    ### END SOLUTION
 
 
-### END SOLUTION
+at_alpha = exercises.check("12-1", at_alpha)
+
+
+def noised(settings):
+    return evaluate(unlearn("fisher", original.model, sample_task, settings, lab.seed).model, sample_task)
+
+
 alphas = (1e-9, 1e-8, 1e-7, 1e-6)
-swept = [at_alpha(alpha) for alpha in alphas]
+swept = [at_alpha(noised, FisherSettings(), alpha) for alpha in alphas]
 for alpha, (forgotten, kept, unseen) in zip(alphas, swept, strict=True):
     print(f"alpha {alpha:.0e}: forgotten {forgotten:5.1f} %, retained {kept:5.1f} %, test {unseen:5.1f} %")
+sets = ("forgotten", "retained training", "test")
 figures.show(
     figures.lines(
-        {
-            "forgotten": (alphas, [row[0] for row in swept]),
-            "retained training": (alphas, [row[1] for row in swept]),
-            "test": (alphas, [row[2] for row in swept]),
-        },
-        "alpha",
-        "accuracy (%)",
+        {name: (alphas, [row[place] for row in swept]) for place, name in enumerate(sets)}, "alpha", "accuracy (%)"
     ).update_xaxes(type="log"),
     "Fisher forgetting of samples: accuracy against the amount of noise, one draw each. The three sets fall together.",
     "Line plot over alpha on a logarithmic axis: accuracies on forgotten, retained and test images.",
@@ -305,29 +323,47 @@ print(f"mean relative difference of the variance, one mixture against all labels
 # there are none to spare. The paper's own code is not public, and no GPU was measured here.
 
 # %% [markdown] tags=["exercise:12-2"]
-# **Exercise 12-2 · How the error falls.** Difficulty 3 of 5, importance 3 of 5, 15 minutes.
-# If the mixtures are independent, the relative error should fall like $1/\sqrt{m}$ in the number $m$ of mixtures. Write
-# `relative_error(m)` for the head's weights over the first 60 retained images, averaged over five seeds.
+# ### Exercise 12-2 · How the error falls
 #
-# *Hint 1*: `fisher_diagonal(model, images, directions=m, seed=s)`. *Hint 2*: compare with the exact diagonal of the same images.
-# *Expect*: a ratio near 2 between $m = 1$ and $m = 4$.
+# *Implement · difficulty 3 of 5 · importance 3 of 5 · 15 minutes*
+#
+# If the mixtures are independent, the relative error should fall like $1/\sqrt{m}$ in the number $m$ of mixtures. Write
+# `relative_error(estimates, exact)`: the mean over the estimates of the length of their error, over the length of the
+# exact answer. The cell below applies it to the head's weights, over five seeds.
+#
+# <details><summary>Hint 1</summary>
+#
+# Each estimate has its own error; `(a - b).norm()` is its length.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# First the mean of the lengths, then divide by `exact.norm()`.
+#
+# </details>
+#
+# **Expect**: a ratio near 2 between $m = 1$ and $m = 4$.
+
 
 # %% tags=["solution:12-2"]
-### BEGIN SOLUTION
+def relative_error(estimates, exact):
+    """Mean length of the errors of several estimates, relative to the exact answer's length."""
+    ### BEGIN SOLUTION
+    errors = [(estimate - exact).norm().item() for estimate in estimates]
+    return sum(errors) / len(errors) / exact.norm().item()
+    ### END SOLUTION
+
+
+relative_error = exercises.check("12-2", relative_error)
 some = task.retain.first(20 if lab.profile.name == "smoke" else 60)
 exact_head = fisher_diagonal(original.model, some)["head.weight"]
-
-
-def relative_error(m):
-    errors = [
-        (fisher_diagonal(original.model, some, directions=m, seed=s)["head.weight"] - exact_head).norm()
-        for s in range(5)
-    ]
-    return (sum(errors) / len(errors) / exact_head.norm()).item()
-
-
-### END SOLUTION
-one, four = relative_error(1), relative_error(4)
+one, four = (
+    relative_error(
+        [fisher_diagonal(original.model, some, directions=m, seed=s)["head.weight"] for s in range(5)], exact_head
+    )
+    for m in (1, 4)
+)
 print(f"m = 1: {one:.3f}, m = 4: {four:.3f}, ratio {one / four:.2f}")
 assert 1.3 < one / four < 3
 
@@ -388,6 +424,43 @@ display(
 # %%
 for kind in ("class", "samples"):
     display(Markdown(comparison.recorded_tables("cifar10", kind, ("retrain", "contrastive", "fisher"))))
+
+# %% [markdown] tags=["exercise:12-3"]
+# ### Exercise 12-3 · Who is drowned?
+#
+# *Predict · difficulty 1 of 5 · importance 4 of 5 · 5 minutes*
+#
+# Fisher forgetting adds noise to every weight. Which weights get the most? Let `prediction()` return your letter.
+#
+# - `"a"`: those on which the answers for retained images depend most
+# - `"b"`: those on which the answers for retained images hardly depend
+# - `"c"`: those on which the answers for *forgotten* images depend most
+# - `"d"`: all the same
+#
+# <details><summary>Hint 1</summary>
+#
+# Look at $\sigma_k^2 = \alpha / F_k$.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# On which images is $F_k$ measured?
+#
+# </details>
+#
+# **Expect**: one letter, and the reason why a method that looks at no forgotten image cannot single one out.
+
+
+# %% tags=["solution:12-3"]
+def prediction():
+    """Your letter: "a", "b", "c" or "d"."""
+    ### BEGIN SOLUTION
+    return "b"
+    ### END SOLUTION
+
+
+prediction = exercises.check("12-3", prediction)
 
 # %% [markdown]
 # ## What we showed, and what we did not

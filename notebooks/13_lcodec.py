@@ -59,10 +59,11 @@ from dataclasses import replace
 import torch
 from IPython.display import Markdown, display
 
-from cu_helpers import arena, comparison, figures, notebook
+from cu_helpers import arena, comparison, exercises, figures, notebook
 from cu_helpers.data import forget_samples
 from cu_helpers.devices import generator
 from cu_helpers.results import read_runs
+from cu_helpers.training import accuracy
 from cu_helpers.tuning import at_edge, best, searches
 from cu_helpers.unlearning import LcodecSettings, unlearn
 from cu_helpers.unlearning.codec import codec2, codec3, foci
@@ -174,33 +175,44 @@ assert foci(y, variables)[:2] == greedy(y, variables)[:2]
 assert set(foci(y, variables)[:2]) == {1, 4}
 
 # %% [markdown] tags=["exercise:13-1"]
-# **Exercise 13-1 · The coefficient by hand.** Difficulty 2 of 5, importance 3 of 5, 15 minutes.
-# Write `coefficient(y, z)` for two lists of numbers, straight from the formula, with loops. Test it on four points: $y = (1, 2, 3, 4)$ and $z =
-# (10, 20, 31, 43)$.
+# ### Exercise 13-1 · The coefficient by hand
 #
-# *Hint 1*: $R_i$ counts $y_j \le y_i$, itself included. *Hint 2*: the nearest neighbour of the first point is the second.
-# *Expect*: a number below zero, though the function is perfect. Four points say nothing; try four hundred.
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 15 minutes*
+#
+# Write `coefficient(y, z)` for two lists of numbers, straight from the formula, with loops. Test it on four points: $y
+# = (1, 2, 3, 4)$ and $z = (10, 20, 31, 43)$.
+#
+# <details><summary>Hint 1</summary>
+#
+# $R_i$ counts $y_j \le y_i$, itself included.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The nearest neighbour of the first point is the second.
+#
+# </details>
+#
+# **Expect**: a number below zero, though the function is perfect. Four points say nothing; try four hundred.
 
 
 # %% tags=["solution:13-1"]
-### BEGIN SOLUTION
 def coefficient(y, z):
+    """The coefficient T of two lists of numbers without ties, with loops."""
+    ### BEGIN SOLUTION
     n = len(y)
     rank = [sum(b <= a for b in y) for a in y]
     above = [sum(b >= a for b in y) for a in y]
     near = [min((j for j in range(n) if j != i), key=lambda j: abs(z[j] - z[i])) for i in range(n)]
     return sum(n * min(rank[i], rank[near[i]]) - above[i] ** 2 for i in range(n)) / sum(a * (n - a) for a in above)
+    ### END SOLUTION
 
 
-### END SOLUTION
-print(f"T = {coefficient([1, 2, 3, 4], [10, 20, 31, 43]):.3f}")
-assert (
-    abs(
-        coefficient([1, 2, 3, 4], [10, 20, 31, 43])
-        - codec2(torch.tensor([1.0, 2, 3, 4]), torch.tensor([10.0, 20, 31, 43]))
-    )
-    < 1e-9
-)
+coefficient = exercises.check("13-1", coefficient)
+by_hand = coefficient([1, 2, 3, 4], [10, 20, 31, 43])
+print(f"T = {by_hand:.3f}")
+assert abs(by_hand - codec2(torch.tensor([1.0, 2, 3, 4]), torch.tensor([10.0, 20, 31, 43]))) < 1e-6
 
 # %% [markdown]
 # ## On a network
@@ -270,26 +282,49 @@ for damping in (0.01, 0.1, 1.0):
     )
 
 # %% [markdown] tags=["exercise:13-2"]
-# **Exercise 13-2 · Without the certificate.** Difficulty 3 of 5, importance 4 of 5, 15 minutes.
-# How much of LCODEC's effect is the Newton step, and how much is noise? Write `without_noise(damping)` that runs LCODEC with
-# `add_noise=False` on the eight samples and returns the accuracy on them.
+# ### Exercise 13-2 · Without the certificate
 #
-# *Hint 1*: `replace(quick, add_noise=False, damping=damping)`. *Hint 2*: a fitted sample has a small gradient, and the step is that
-# over $n \lambda$. *Expect*: the forgotten samples stay right. The paper's LCODEC leaves almost all of them right, too.
+# *Measure · difficulty 3 of 5 · importance 4 of 5 · 15 minutes*
+#
+# How much of LCODEC's effect is the Newton step, and how much is noise? Write `without_noise(run, settings, damping)`:
+# it calls `run` once, with this damping and without the noise, and returns the accuracy on the forgotten samples.
+# `run(settings)` runs LCODEC on the eight samples and returns a dictionary with `forget` and other accuracies.
+#
+# <details><summary>Hint 1</summary>
+#
+# `replace(settings, add_noise=False, damping=damping)`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A fitted sample has a small gradient, and the step is that over $n \lambda$.
+#
+# </details>
+#
+# **Expect**: the forgotten samples stay right. The paper's LCODEC leaves almost all of them right, too.
+
 
 # %% tags=["solution:13-2"]
-### BEGIN SOLUTION
-from cu_helpers.training import accuracy
+def without_noise(run, settings, damping):
+    """Accuracy in percent on the forgotten samples, without noise and with this damping."""
+    ### BEGIN SOLUTION
+    return run(replace(settings, add_noise=False, damping=damping))["forget"]
+    ### END SOLUTION
 
 
-def without_noise(damping):
-    run = unlearn("lcodec", original.model, few, replace(quick, add_noise=False, damping=damping), lab.seed)
-    return accuracy(run.model, few.forget)
+without_noise = exercises.check("13-2", without_noise)
 
 
-### END SOLUTION
+def removed(settings):
+    run = unlearn("lcodec", original.model, few, settings, lab.seed)
+    return {"forget": accuracy(run.model, few.forget), "retain": accuracy(run.model, few.retain)}
+
+
 for damping in (0.01,) if lab.profile.name == "smoke" else (0.001, 0.1):
-    print(f"damping {damping:5.3f}: {without_noise(damping):.1f} % of the forgotten samples still right")
+    print(
+        f"damping {damping:5.3f}: {without_noise(removed, quick, damping):.1f} % of the forgotten samples still right"
+    )
 
 # %% [markdown]
 # ## Under the rules
@@ -413,6 +448,46 @@ full = [
 ]
 gone = sum(run["metrics"]["forget"] == run["metrics"]["forget_test"] == 0 for run in full)
 print(f"at the paper's size {gone} of {len(full)} recorded classes have both accuracies at zero")
+
+# %% [markdown] tags=["exercise:13-3"]
+# ### Exercise 13-3 · The average that hides
+#
+# *Find the planted bug · difficulty 2 of 5 · importance 5 of 5 · 5 minutes*
+#
+# A table ranks methods by their distance to Retrain, over several seeds. This function puts a method first whose every
+# run is far off. Find the bug and write it right: the mean over runs of the distance.
+#
+# ```python
+# def mean_distance(ours, retrain):
+#     return abs(sum(ours) / len(ours) - sum(retrain) / len(retrain))
+# ```
+#
+# <details><summary>Hint 1</summary>
+#
+# Try it with one run far above Retrain and one as far below.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# First each pair's distance, then the mean.
+#
+# </details>
+#
+# **Expect**: for runs 6 points above and 6 below Retrain: 6, not 0.
+
+
+# %% tags=["solution:13-3"]
+def mean_distance(ours, retrain):
+    """Mean over paired runs of the absolute difference, in points."""
+    ### BEGIN SOLUTION
+    return sum(abs(a - b) for a, b in zip(ours, retrain, strict=True)) / len(ours)
+    ### END SOLUTION
+
+
+mean_distance = exercises.check("13-3", mean_distance)
+print(f"one above, one below: {mean_distance([76.0, 64.0], [70.0, 70.0]):.1f} points")
+assert mean_distance([76.0, 64.0], [70.0, 70.0]) == 6
 
 # %% [markdown]
 # ## What we showed, and what we did not

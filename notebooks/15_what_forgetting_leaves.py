@@ -71,7 +71,18 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cu_helpers import answers, arena, audit_tables, figures, grades, memorisation, notebook, probes, similarity
+from cu_helpers import (
+    answers,
+    arena,
+    audit_tables,
+    exercises,
+    figures,
+    grades,
+    memorisation,
+    notebook,
+    probes,
+    similarity,
+)
 from cu_helpers.audit_tables import difference, number, ratio, steps
 from cu_helpers.errors import DataFileError
 from cu_helpers.inference import embed
@@ -213,30 +224,46 @@ figures.show(
 )
 
 # %% [markdown] tags=["exercise:15-1"]
-# **Exercise 15-1 · Unmask.** Difficulty 2 of 5, importance 5 of 5, 15 minutes. You are given the model with the masked logit
-# and **three** forgotten images. Write `unmask(net, three)`, which returns a copy whose *head* recognises the class again. No
-# training: change one row of the head.
+# ### Exercise 15-1 · Unmask
 #
-# *Hint 1*: the head computes $W \,\mathrm{relu}(z) + b$; a row that points to the mean of $\mathrm{relu}(z)$ of the three
-# images is large on images like them. *Hint 2*: give the row the mean length of the other rows, and the bias their mean bias.
-# *Expect*: most unseen images of the class are recognised; some images of other classes are now taken for it.
+# *Implement · difficulty 2 of 5 · importance 5 of 5 · 15 minutes*
+#
+# You are given the model with the masked logit and the embeddings of **three** forgotten images. Write `unmask(net, z,
+# label)`, which returns a copy whose *head* recognises the class again. No training: change one row of the head.
+#
+# <details><summary>Hint 1</summary>
+#
+# The head computes $W \,\mathrm{relu}(z) + b$; a row that points to the mean of $\mathrm{relu}(z)$ of the three images
+# is large on images like them.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Give the row the mean length of the other rows, and the bias their mean bias.
+#
+# </details>
+#
+# **Expect**: most unseen images of the class are recognised; some images of other classes are now taken for it.
 
 
 # %% tags=["solution:15-1"]
-### BEGIN SOLUTION
-def unmask(net, three):
+def unmask(net, z, label):
+    """A copy of the model whose head recognises class `label` again; z (3, d): embeddings of three of its images."""
+    ### BEGIN SOLUTION
     net = copy.deepcopy(net)
-    others = torch.arange(net.config.num_classes, device=lab.device) != class_task.label
+    others = torch.arange(net.config.num_classes, device=z.device) != label
     with torch.no_grad():
-        centre = F.normalize(F.relu(view(net, three).z).mean(dim=0), dim=0)
-        net.head.weight[class_task.label] = centre * net.head.weight[others].norm(dim=1).mean()
-        net.head.bias[class_task.label] = net.head.bias[others].mean()
+        centre = F.normalize(F.relu(z).mean(dim=0), dim=0)
+        net.head.weight[label] = centre * net.head.weight[others].norm(dim=1).mean()
+        net.head.bias[label] = net.head.bias[others].mean()
     return net
+    ### END SOLUTION
 
 
-### END SOLUTION
+unmask = exercises.check("15-1", unmask)
 masked = models["logit_mask"]
-unmasked = unmask(masked, class_task.forget.first(3))
+unmasked = unmask(masked, view(masked, class_task.forget.first(3)).z, class_task.label)
 assert accuracy(masked, class_task.forget_test) == 0
 print(f"masked 0 %, with three images {accuracy(unmasked, class_task.forget_test):.0f} % of the class's unseen images")
 assert accuracy(unmasked, class_task.forget_test) > 30
@@ -314,23 +341,47 @@ TWINS = [
 display(Markdown(audit_tables.audit_table(found["samples"], TWINS)))
 
 # %% [markdown] tags=["exercise:15-2"]
-# **Exercise 15-2 · An audit that can be fooled.** Difficulty 3 of 5, importance 4 of 5, 15 minutes. Relearn time is often
-# measured without the reset of the head's row. Write `naive_curve(net)`: the relearning curve of ten steps with `label=None`.
-# What does it say of the logit mask, and of the original?
+# ### Exercise 15-2 · An audit that can be fooled
 #
-# *Hint 1*: `relearn(net, shown, 90.0, measured, RelearnSettings(steps=10, learning_rate=3e-3))`. *Hint 2*: what is the gradient
-# of a bias, and how many steps of $0.003$ lead from $-10\,000$ to zero? *Expect*: the mask looks as if it had forgotten for
-# ever, and the original needs no step. Neither number says anything about the embedding, which is the same.
+# *Predict · difficulty 3 of 5 · importance 4 of 5 · 15 minutes*
+#
+# Relearn time is often measured without the reset of the head's row. The cell below measures such a naive curve: the
+# accuracy on the class over ten steps of $0.003$, with `label=None`. The logit mask has a bias of $-10\,000$ for the
+# class and the original's embeddings. What does the naive curve say of the mask? Let `prediction()` return your letter.
+#
+# - `"a"`: it reaches the original's accuracy in a step or two, for the embeddings hold the class
+# - `"b"`: it stays at zero, as if the class were forgotten for ever
+# - `"c"`: it starts at zero and rises steadily
+#
+# <details><summary>Hint 1</summary>
+#
+# What is the gradient of a bias, and how large can it be?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# How many steps of $0.003$ lead from $-10\,000$ to zero?
+#
+# </details>
+#
+# **Expect**: the mask looks as if it had forgotten for ever, and the original needs no step. Neither number says
+# anything about the embedding, which is the same.
 
 
 # %% tags=["solution:15-2"]
-### BEGIN SOLUTION
-def naive_curve(net):
-    return relearn(net, shown, 90.0, measured, RelearnSettings(steps=10, learning_rate=3e-3)).curve
+def prediction():
+    """Your letter: "a", "b" or "c"."""
+    ### BEGIN SOLUTION
+    return "b"
+    ### END SOLUTION
 
 
-### END SOLUTION
-masked_curve, original_curve = naive_curve(models["logit_mask"]), naive_curve(original)
+prediction = exercises.check("15-2", prediction)
+naive = RelearnSettings(steps=10, learning_rate=3e-3)
+masked_curve, original_curve = (
+    relearn(net, shown, 90.0, measured, naive).curve for net in (models["logit_mask"], original)
+)
 print("logit mask:", [round(value) for value in masked_curve])
 print("original:  ", [round(value) for value in original_curve])
 assert max(masked_curve) == 0 < original_curve[0]
@@ -518,26 +569,44 @@ for kind, findings in found.items():
 # **both** go down, the method has made all training images look unseen, which is another thing than forgetting.
 
 # %% [markdown] tags=["exercise:15-3"]
-# **Exercise 15-3 · A test without power.** Difficulty 2 of 5, importance 5 of 5, 15 minutes. "p is above 0.05, so forgotten
-# images are like unseen ones." Show what is wrong with this sentence: write `p_of(count)`, the p-value of `similarity.mmd_test`
-# for the **original** model with only `count` forgotten and `count` unseen images. The original has forgotten nothing.
+# ### Exercise 15-3 · A test without power
 #
-# *Hint 1*: `forget_z["original"][:count]` and `test_z["original"][:count]`. *Hint 2*: with $n$ images a side there are few
-# deals that differ. *Expect*: with very few images the test says "alike" of a model that has every image in memory. An audit
-# that finds nothing must say what it could have found.
+# *Criticise · difficulty 2 of 5 · importance 5 of 5 · 15 minutes*
+#
+# "p is above 0.05, so forgotten images are like unseen ones." Show what is wrong with this sentence: write `p_of(u, v,
+# count)`, the p-value of `similarity.mmd_test` for only `count` forgotten images `u` and `count` unseen ones `v`, all
+# of one class. The cell below applies it to the **original** model, which has forgotten nothing.
+#
+# <details><summary>Hint 1</summary>
+#
+# Cut both sides to their first `count` rows; `mmd_test(u, u_labels, v, v_labels).p`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The labels may all be zero: `same(u)`. With $n$ images a side there are few deals that differ.
+#
+# </details>
+#
+# **Expect**: with very few images the test says "alike" of a model that has every image in memory. An audit that finds
+# nothing must say what it could have found.
 
 
 # %% tags=["solution:15-3"]
-### BEGIN SOLUTION
-def p_of(count):
-    u, v = forget_z["original"][:count], test_z["original"][:count]
+def p_of(u, v, count):
+    """p-value of the test on the first `count` embeddings of u (n, d) and of v (m, d)."""
+    ### BEGIN SOLUTION
+    u, v = u[:count], v[:count]
     return similarity.mmd_test(u, same(u), v, same(v)).p
+    ### END SOLUTION
 
 
-### END SOLUTION
+p_of = exercises.check("15-3", p_of)
 for count in (2, 3, 5, 10, 18):
-    print(f"{count:3d} images a side: p = {p_of(count):.3f}")
-assert p_of(2) > 0.05 > p_of(18)
+    print(f"{count:3d} images a side: p = {p_of(forget_z['original'], test_z['original'], count):.3f}")
+ends = [p_of(forget_z["original"], test_z["original"], count) for count in (2, 18)]
+assert ends[0] > 0.05 > ends[1]
 
 # %% [markdown]
 # ## Alignment with Retrain
@@ -770,28 +839,46 @@ if shadows is not None:
 # nothing is a perfect method.
 
 # %% [markdown] tags=["exercise:15-4"]
-# **Exercise 15-4 · How sure are the scores?** Difficulty 2 of 5, importance 3 of 5, 15 minutes. Write `agreement(shadows)`:
-# estimate memorisation once from the models with even numbers and once from those with odd numbers, and return Spearman's
-# correlation of the two.
+# ### Exercise 15-4 · How sure are the scores?
 #
-# *Hint 1*: `memorised(shadows.member[::2], shadows.right[::2])`. *Hint 2*: `stats.spearmanr(a, b).statistic`; an image that is
-# in all training sets of a half, or in none, has no score there, so leave it out. *Expect*: above zero, and well below one: so
-# few models rank the extremes, not the middle.
+# *Measure · difficulty 2 of 5 · importance 3 of 5 · 15 minutes*
+#
+# Write `agreement(member, right)`: estimate memorisation once from the models with even numbers and once from those
+# with odd numbers, and return Spearman's correlation of the two. `member` and `right` are boolean, (models, images):
+# trained on, and classified correctly.
+#
+# <details><summary>Hint 1</summary>
+#
+# `memorised(member[::2], right[::2])` is one half's estimate.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `stats.spearmanr(a, b).statistic`; an image that is in all training sets of a half, or in none, has no score there, so
+# leave it out.
+#
+# </details>
+#
+# **Expect**: above zero, and well below one: so few models rank the extremes, not the middle.
 
 
 # %% tags=["solution:15-4"]
-### BEGIN SOLUTION
-def agreement(shadows):
-    halves = [(shadows.member[k::2], shadows.right[k::2]) for k in (0, 1)]
-    known = torch.stack([member.any(dim=0) & ~member.all(dim=0) for member, _ in halves]).all(dim=0)
-    a, b = (memorised(member[:, known], right[:, known]) for member, right in halves)
+def agreement(member, right):
+    """Rank correlation of the scores that the even and the odd models give; member and right (models, images)."""
+    ### BEGIN SOLUTION
+    halves = [(member[k::2], right[k::2]) for k in (0, 1)]
+    known = torch.stack([half.any(dim=0) & ~half.all(dim=0) for half, _ in halves]).all(dim=0)
+    a, b = (memorised(half[:, known], hits[:, known]) for half, hits in halves)
     return float(stats.spearmanr(a, b).statistic)
+    ### END SOLUTION
 
 
-### END SOLUTION
+agreement = exercises.check("15-4", agreement)
 if shadows is not None:
-    print(f"two halves of the models agree with a rank correlation of {agreement(shadows):.2f}")
-    assert 0 < agreement(shadows) < 1
+    reached = agreement(shadows.member, shadows.right)
+    print(f"two halves of the models agree with a rank correlation of {reached:.2f}")
+    assert 0 < reached < 1
 
 # %% [markdown]
 # ## Every method, on record

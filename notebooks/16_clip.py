@@ -72,6 +72,7 @@ if importlib.util.find_spec("open_clip") is None:  # Colab has all that open_cli
 
 # %%
 import copy
+from dataclasses import replace
 
 import open_clip
 import plotly.graph_objects as go
@@ -79,7 +80,7 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import clip, comparison, figures, notebook
+from cu_helpers import clip, comparison, exercises, figures, notebook
 from cu_helpers.clip.training import adam, caption_embeddings
 from cu_helpers.data import forget_class
 from cu_helpers.devices import generator
@@ -176,20 +177,37 @@ print(f"loss {clip.clip_loss(perfect, perfect, 500.0):.4f}, log 6 {torch.tensor(
 assert abs(clip.clip_loss(perfect, perfect, 500.0) - torch.tensor(6.0).log()) < 1e-5
 
 # %% [markdown] tags=["exercise:16-1"]
-# **Exercise 16-1 · The floor of a batch.** Difficulty 2 of 5, importance 3 of 5, 10 minutes.
-# Write `floor(labels)`: the least that CLIP's loss can be for a batch with these labels, if all captions of a class are alike.
+# ### Exercise 16-1 · The floor of a batch
 #
-# *Hint 1*: pair $i$ competes with the pairs of its own class; there are $k_i$ of them. *Hint 2*: `torch.bincount`. *Expect*: a random batch has
-# a floor near $\log(n/C)$ when $n$ is much larger than the number of classes $C$.
+# *Implement · difficulty 2 of 5 · importance 3 of 5 · 10 minutes*
+#
+# Write `floor(labels)`: the least that CLIP's loss can be for a batch with these labels, if all captions of a class are
+# alike.
+#
+# <details><summary>Hint 1</summary>
+#
+# Pair $i$ competes with the pairs of its own class; there are $k_i$ of them.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `torch.bincount`.
+#
+# </details>
+#
+# **Expect**: a random batch has a floor near $\log(n/C)$ when $n$ is much larger than the number of classes $C$.
 
 
 # %% tags=["solution:16-1"]
-### BEGIN SOLUTION
 def floor(labels):
+    """The least value of CLIP's loss for a batch with these labels (n,), if captions of a class are alike."""
+    ### BEGIN SOLUTION
     return labels.bincount()[labels].double().log().mean().item()
+    ### END SOLUTION
 
 
-### END SOLUTION
+floor = exercises.check("16-1", floor)
 some = torch.tensor([0, 0, 0, 1, 2, 2])
 z = torch.eye(3)[some]
 assert abs(floor(some) - clip.clip_loss(z, z, 500.0).item()) < 1e-5
@@ -250,26 +268,44 @@ figures.show(
 )
 
 # %% [markdown] tags=["exercise:16-2"]
-# **Exercise 16-2 · Zero-shot by hand.** Difficulty 2 of 5, importance 4 of 5, 15 minutes.
-# Write `zero_shot(net, texts)`: the predictions for `task.test` when class $c$ is described by the list `texts[c]` of several sentences.
-# Average a class's embeddings and bring the mean back to unit length.
+# ### Exercise 16-2 · Zero-shot by hand
 #
-# *Hint 1*: `net.encode_text(clip.tokenise(list, net.net.context_length).to(lab.device))` gives unit-norm rows. *Hint 2*: `embed(net,
-# task.test)` gives the images. *Expect*: the same answers as `net.asked(wording)`, which does it inside.
+# *Implement · difficulty 2 of 5 · importance 4 of 5 · 15 minutes*
+#
+# Write `zero_shot(images, texts)`: the class of each image when class $c$ is described by several sentences. `images`
+# are embeddings, (n, d); `texts` is a list with the embeddings (k, d) of each class's sentences. Average a class's
+# embeddings and bring the mean back to unit length.
+#
+# <details><summary>Hint 1</summary>
+#
+# `torch.stack([of_class.mean(dim=0) for of_class in texts])` has one row a class.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `F.normalize(..., dim=1)`, then dot products and `argmax`.
+#
+# </details>
+#
+# **Expect**: the same answers as `net.asked(wording)`, which does it inside.
 
 
 # %% tags=["solution:16-2"]
-### BEGIN SOLUTION
-@torch.no_grad()
-def zero_shot(net, texts):
-    length = net.net.context_length
-    rows = [net.encode_text(clip.tokenise(of_class, length).to(lab.device)).mean(dim=0) for of_class in texts]
-    return (embed(net, task.test) @ F.normalize(torch.stack(rows), dim=1).T).argmax(dim=1)
+def zero_shot(images, texts):
+    """Predicted classes (n,); images (n, d), texts: for each class the unit embeddings (k, d) of its sentences."""
+    ### BEGIN SOLUTION
+    rows = torch.stack([of_class.mean(dim=0) for of_class in texts])
+    return (images @ F.normalize(rows, dim=1).T).argmax(dim=1)
+    ### END SOLUTION
 
 
-### END SOLUTION
+zero_shot = exercises.check("16-2", zero_shot)
 wording = words["held-out templates"]
-by_hand = zero_shot(original.model, wording.captions())
+with torch.no_grad():
+    tokens = [clip.tokenise(of_class, original.model.net.context_length) for of_class in wording.captions()]
+    sentences = [original.model.encode_text(of_class.to(lab.device)) for of_class in tokens]
+by_hand = zero_shot(embed(original.model, task.test), sentences)
 packaged = predict_logits(original.model.asked(wording), task.test).argmax(dim=1)
 print(f"templates that no caption had: {100 * (by_hand == task.test.labels).double().mean():.1f} % right")
 assert (by_hand == packaged).double().mean() > 0.99
@@ -656,25 +692,44 @@ display(
 # for a run of a few dozen steps on ten classes; a longer one may tell otherwise.
 
 # %% [markdown] tags=["exercise:16-3"]
-# **Exercise 16-3 · Forget the word, not the images.** Difficulty 3 of 5, importance 5 of 5, 20 minutes.
-# Freeze the image encoder's weights in a copy of the original and run contrastive unlearning on it, with a learning rate ten times the usual. Name the result
-# `worded`. Then compare accuracy by the prompt, and image search.
+# ### Exercise 16-3 · Forget the word, not the images
 #
-# *Hint 1*: `frozen.net.visual.requires_grad_(False)`; the optimiser skips weights without a gradient. *Hint 2*: `replace(settings,
-# learning_rate=...)` from `dataclasses`. *Expect*: the class falls by its prompt, while image search finds it nearly as before. A table of
-# zero-shot accuracies cannot tell the two kinds of forgetting apart.
+# *Measure · difficulty 3 of 5 · importance 5 of 5 · 20 minutes*
+#
+# Write `texts_alone(net)`: a copy of the model in which only the texts can move, since every weight of the image
+# encoder is frozen. The cell below runs contrastive unlearning on it, with a learning rate ten times the usual, and
+# compares accuracy by the prompt with image search.
+#
+# <details><summary>Hint 1</summary>
+#
+# The image encoder is `net.net.visual`; the optimiser skips weights without a gradient.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `copy.deepcopy(net)`, then `requires_grad_(False)` on one part of the copy.
+#
+# </details>
+#
+# **Expect**: the class falls by its prompt, while image search finds it nearly as before. A table of zero-shot
+# accuracies cannot tell the two kinds of forgetting apart.
+
 
 # %% tags=["solution:16-3"]
-### BEGIN SOLUTION
-from dataclasses import replace
+def texts_alone(net):
+    """A copy of the model whose image encoder, `net.net.visual`, is frozen."""
+    ### BEGIN SOLUTION
+    frozen = copy.deepcopy(net)
+    frozen.net.visual.requires_grad_(False)
+    return frozen
+    ### END SOLUTION
 
-frozen = copy.deepcopy(original.model)
-frozen.net.visual.requires_grad_(False)
+
+texts_alone = exercises.check("16-3", texts_alone)
 usual = clip.method_settings(clip_model, lab.profile, "contrastive")
-worded = clip.unlearn_clip(
-    "contrastive", frozen, task, replace(usual, learning_rate=10 * usual.learning_rate), lab.seed
-).model
-### END SOLUTION
+faster = replace(usual, learning_rate=10 * usual.learning_rate)
+worded = clip.unlearn_clip("contrastive", texts_alone(original.model), task, faster, lab.seed).model
 groups = clip.class_groups(original.model, label)
 for name, net in (("original", original.model), ("texts alone", worded), ("contrastive", runs["contrastive"].model)):
     found = clip.effects(net, task, groups)
@@ -684,12 +739,28 @@ for name, net in (("original", original.model), ("texts alone", worded), ("contr
     )
 
 # %% [markdown] tags=["exercise:16-4"]
-# **Exercise 16-4 · Bring it back with words.** Difficulty 3 of 5, importance 3 of 5, 20 minutes.
-# Look for a description under which the unlearned model finds the class again. Write `best_wording(net, candidates)`: the candidate text with the
-# highest accuracy on **validation** images of the class, when all other classes keep their prompts, and that accuracy.
+# ### Exercise 16-4 · Bring it back with words
 #
-# *Hint 1*: replace one row of `net.class_embeddings()`. *Hint 2*: `images.validation.of_class(label)`. *Expect*: few texts help, and those that do
-# steal images of other classes: check that too.
+# *Measure · difficulty 3 of 5 · importance 3 of 5 · 20 minutes*
+#
+# Look for a description under which the unlearned model finds the class again. Write `best_wording(z, texts, label,
+# candidates)`: the position of the candidate with which the most images are given `label`, when all other classes keep
+# their texts, and that percent. `z` are embeddings of **validation** images of the class, `texts` (C, d) the classes'
+# texts, `candidates` (k, d) the texts to try.
+#
+# <details><summary>Hint 1</summary>
+#
+# Put one candidate after the other into row `label` of a clone of `texts`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `(z @ rows.T).argmax(dim=1) == label`, and its mean times 100.
+#
+# </details>
+#
+# **Expect**: few texts help, and those that do steal images of other classes: check that too.
 
 # %%
 candidates = [text for wording in words.values() for text in wording.captions()[label]] + [
@@ -697,25 +768,31 @@ candidates = [text for wording in words.values() for text in wording.captions()[
     "a photo",
 ]
 
+
 # %% tags=["solution:16-4"]
-### BEGIN SOLUTION
+def best_wording(z, texts, label, candidates):
+    """(position of the best candidate, percent of the images z (n, d) that are given `label` with it)."""
+    ### BEGIN SOLUTION
+    right = []
+    for candidate in candidates:
+        rows = texts.clone()
+        rows[label] = candidate
+        right.append(100 * ((z @ rows.T).argmax(dim=1) == label).double().mean().item())
+    place = max(range(len(right)), key=lambda n: right[n])
+    return place, right[place]
+    ### END SOLUTION
 
 
-@torch.no_grad()
-def best_wording(net, candidates):
-    z = embed(net, images.validation.of_class(label))
-    texts = net.class_embeddings().repeat(len(candidates), 1, 1)
-    texts[:, label] = net.encode_text(clip.tokenise(candidates, net.net.context_length).to(lab.device))
-    right = [100 * ((z @ of.T).argmax(dim=1) == label).double().mean().item() for of in texts]
-    place = max(range(len(candidates)), key=lambda n: right[n])
-    return candidates[place], right[place]
-
-
-### END SOLUTION
+best_wording = exercises.check("16-4", best_wording)
+reached = {}
 for name, net in (("original", original.model), ("contrastive", runs["contrastive"].model)):
-    text, right = best_wording(net, candidates)
-    print(f"{name:12} {right:5.1f} % of the class by {text!r}")
-assert best_wording(original.model, candidates)[1] >= scores["original"]["forget_test"] - 25
+    with torch.no_grad():
+        tried = net.encode_text(clip.tokenise(candidates, net.net.context_length).to(lab.device))
+        place, reached[name] = best_wording(
+            embed(net, images.validation.of_class(label)), net.class_embeddings(), label, tried
+        )
+    print(f"{name:12} {reached[name]:5.1f} % of the class by {candidates[place]!r}")
+assert reached["original"] >= scores["original"]["forget_test"] - 25
 
 # %% [markdown]
 # ## The real CLIP
@@ -739,7 +816,8 @@ assert best_wording(original.model, candidates)[1] >= scores["original"]["forget
 # **We have not run this with OpenAI's weights.** The loading code, the image preparation and the steps are tested with the real architecture and random
 # weights in a file. Settings are the released code's where it has any; its unlearning rate moves nothing, so we take its
 # finetuning rate. With those settings the outcome is open.
-#
+
+# %% [markdown]
 # ## What we showed, and what we did not
 #
 # - Contrastive unlearning carries over to a model without a classifier. In CLIP the class's text plays the positive that Eq. 6 lacks, and one rule covers
