@@ -111,8 +111,10 @@ def _digits(name: str) -> Profile:
     return Profile(
         name,
         "digits",
-        width=16,
-        training=TrainSettings(epochs=15 if smoke else 40, batch_size=32 if smoke else 64, learning_rate=0.05),
+        width=8 if smoke else 16,
+        training=TrainSettings(epochs=20, batch_size=32, learning_rate=0.1)
+        if smoke
+        else TrainSettings(epochs=40, batch_size=64, learning_rate=0.05),
         count=36,  # accuracy on 36 images moves in steps of 2.8 points
         class_seeds=(0, 1) if smoke else (0, 1, 2),
         sample_seeds=(0, 1) if smoke else (0, 1, 2, 3, 4),

@@ -125,7 +125,7 @@ def test_a_chapter_runs_at_smoke(name: str, shared_cache: Path) -> None:
         env={**os.environ, "CU_PROFILE": "smoke", "CU_CACHE": str(shared_cache)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     assert made.returncode == 0, made.stdout[-6000:] + made.stderr[-2000:]

@@ -75,12 +75,11 @@ def test_normalised_digits_have_zero_mean_and_unit_spread(digits: data.Dataset) 
 
 def test_digits_leave_a_gap_between_train_and_test_accuracy(digits: data.Dataset) -> None:
     """A model that knows every training image by heart still errs on others, so there is something to forget."""
-    for seed in range(2):
-        model = models.build_model("resnet18", 10, width=8, seed=seed)
-        training.train(model, digits.train, training.TrainSettings(40, 32, 0.05), seed)
-        train, test = (training.accuracy(model, part) for part in (digits.train, digits.test))
-        assert train >= 99
-        assert train - test >= 5
+    model = models.build_model("resnet18", 10, width=8, seed=0)
+    training.train(model, digits.train, training.TrainSettings(40, 32, 0.05))
+    train, test = (training.accuracy(model, part) for part in (digits.train, digits.test))
+    assert train >= 99
+    assert train - test >= 5
 
 
 # Validation and size
