@@ -12,7 +12,7 @@ from records import write_run
 
 from cu_helpers import batch, estimate, grid, grid_parts
 from cu_helpers.files import locked, try_lock, write_text
-from cu_helpers.gpus import claim_gpu, visible_gpus
+from cu_helpers.gpus import claim_gpu, gpus_to_share, visible_gpus
 from cu_helpers.grid import Cell
 from cu_helpers.unlearning import Stopping
 
@@ -153,6 +153,15 @@ def test_gpus_that_are_named_are_the_ones_used(monkeypatch: pytest.MonkeyPatch) 
     for none in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert visible_gpus() == []
+
+
+def test_a_scheduler_gives_gpus_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert gpus_to_share() == ["0"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert gpus_to_share() == []
 
 
 def test_the_plan_counts_runs_and_adds_recorded_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
