@@ -88,6 +88,13 @@ def hold(path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
+def drop_old_tables(tables: Path, records: list[Path]) -> None:
+    """Remove the executed chapter 17 if a record is newer, so that it is made again; the book follows it."""
+    times = [path.stat().st_mtime for path in records if path.exists()]
+    if tables.exists() and times and max(times) > tables.stat().st_mtime:
+        tables.unlink()
+
+
 def main() -> int:
     """Show the plan, or wait for what an earlier start left running and become Snakemake."""
     words = sys.argv[1:]
@@ -102,6 +109,7 @@ def main() -> int:
     hold(work / "start.lock")
     with locked(work / "busy.lock"):  # steps of a killed start finish first: what they make is not made again
         pass
+    drop_old_tables(work / "tables" / wanted.profile / "17_reproduction.ipynb", [cell.record for cell in cells])
     threads = 1 if wanted.profile == "smoke" else max(1, (os.cpu_count() or 1) // wanted.jobs)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
