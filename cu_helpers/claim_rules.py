@@ -5,6 +5,7 @@ from typing import Any
 
 from .claims import HOLDS, OPEN, Outcome, fewest, of_parts
 from .comparison import paired_runs
+from .figures import LABELS
 from .grid_parts import PAPER_METHODS
 from .metrics import mean_interval
 from .paper import number
@@ -46,7 +47,7 @@ def only_one_at_zero(dataset: str, profile: str) -> Outcome | None:
     passed = {method: outcome.says == HOLDS for method, outcome in found.items() if outcome}
     if "contrastive" not in passed or len(passed) < 2:
         return None
-    others = [method for method, holds in passed.items() if holds and method != "contrastive"]
+    others = [LABELS[method] for method, holds in passed.items() if holds and method != "contrastive"]
     evidence = f"{len(others)} of {len(passed) - 1} other methods pass too" + (
         f": {', '.join(others)}" if others else ""
     )
@@ -67,7 +68,7 @@ def fastest(kind: str) -> Any:
             return None
         ours = means["contrastive"]
         parts = [ours <= min(value for method, value in means.items() if method != "contrastive")]
-        evidence = f"{ours:.1f} s, rank {fewest(means, 'contrastive')} s"
+        evidence = fewest(means, "contrastive", "s")
         if "retrain" in means:
             parts.append(ours < means["retrain"])
             evidence += f"; Retrain: {means['retrain']:.1f} s"
@@ -94,7 +95,7 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
     if len(rates) < 2:
         return None
     lowest = rates["contrastive"] <= min(rates.values())
-    evidence = f"member rate {rates['contrastive']:.1f} %, rank {fewest(rates, 'contrastive')} %"
+    evidence = "member rate " + fewest(rates, "contrastive", "%")
     return Outcome(scale, of_parts(lowest), evidence)
 
 
@@ -113,7 +114,7 @@ def nearest_on_samples(dataset: str, profile: str) -> Outcome | None:
     if "contrastive" not in found or len(found) < 2:
         return None
     nearest = found["contrastive"] <= min(found.values())
-    evidence = f"{found['contrastive']:.1f} points from Retrain, rank {fewest(found, 'contrastive')} points"
+    evidence = "from Retrain: " + fewest(found, "contrastive", "points")
     runs = main_runs(profile, dataset, "samples", "resnet18", "contrastive")
     return Outcome(at_scale(dataset, profile, len(runs)), of_parts(nearest), evidence)
 
@@ -168,7 +169,7 @@ def like_unseen(dataset: str, profile: str) -> Outcome | None:
         return None
     means = {method: average(values) for method, values in ratios.items()}
     parts = [means["contrastive"] <= NEAR, means["contrastive"] < means["original"]]
-    evidence = ", ".join(f"{method} {value:.2f}" for method, value in means.items())
+    evidence = ", ".join(f"{LABELS[method]} {value:.2f}" for method, value in means.items())
     return Outcome(
         at_scale(dataset, profile, len(ratios["contrastive"])), of_parts(*parts), f"MMD over its limit: {evidence}"
     )

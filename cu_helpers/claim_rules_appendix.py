@@ -9,6 +9,7 @@ from .claim_rules import KEPT, ZERO, at_scale, average
 from .claims import Outcome, of_parts
 from .clip.table import recorded_runs as clip_runs
 from .comparison import paired_runs
+from .figures import LABELS
 from .results import read_runs
 
 FLAT = {"test": 1.0, "forget": 3.0}  # points over all temperatures that count as flat; Table 12 has 0.1 and 2.2
@@ -141,5 +142,5 @@ def clip_forgets(dataset: str, profile: str) -> Outcome | None:
     left = {name: average([got["forget_test"] for got, _ in pairs]) for name, pairs in runs.items()}
     kept = {name: average([got["retain_test"] for got, _ in pairs]) for name, pairs in runs.items()}
     parts = [left["contrastive"] <= 10, kept["contrastive"] > kept["gradient_ascent"], left["finetune"] > 10]
-    evidence = ", ".join(f"{name}: {left[name]:.1f} % left, {kept[name]:.1f} % kept" for name in runs)
+    evidence = ", ".join(f"{LABELS[name]}: {left[name]:.1f} % left, {kept[name]:.1f} % kept" for name in runs)
     return Outcome(at_scale(f"{dataset}, a small CLIP", profile, len(runs["contrastive"])), of_parts(*parts), evidence)

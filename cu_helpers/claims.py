@@ -56,11 +56,12 @@ def judge(claim: Claim, scales: Sequence[tuple[str, str]]) -> list[Outcome]:
     return [outcome for outcome in found if outcome is not None]
 
 
-def fewest(values: dict[str, float], name: str) -> str:
-    """How `name` ranks when small is good, in words: "1 of 4; best: Scrub (3.0)"."""
+def fewest(values: dict[str, float], name: str, unit: str) -> str:
+    """How `name` ranks when small is good: "9.2 s, rank 2 of 4, the smallest is SCRUB with 3.0 s"."""
     order = sorted(values, key=lambda method: values[method])
     best = order[0]
-    return f"{order.index(name) + 1} of {len(order)}; smallest: {LABELS.get(best, best)} ({values[best]:.1f})"
+    rank = f"{values[name]:.1f} {unit}, rank {order.index(name) + 1} of {len(order)}"
+    return rank if best == name else f"{rank}, the smallest is {LABELS.get(best, best)} with {values[best]:.1f} {unit}"
 
 
 def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:

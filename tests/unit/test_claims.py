@@ -218,4 +218,6 @@ def test_a_claim_is_judged_only_where_it_has_runs() -> None:
     assert [outcome.scale for outcome in claims.judge(claim, SCALES)] == ["digits"]
     assert claims.counted([claim], SCALES)[REPRODUCED] == ["a"]
     assert "| a | 1 | **reproduced** | digits | holds | seen |" in claims.verdict_table([claim], SCALES)
-    assert claims.fewest({"a": 2.0, "scrub": 1.0}, "a") == "2 of 2; smallest: SCRUB (1.0)"
+    both = {"a": 2.0, "scrub": 1.0}
+    assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"
+    assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2"
