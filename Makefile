@@ -11,7 +11,7 @@ GRID = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),-
 .PHONY: help book offline test test-slow notebooks students reproduce reproduce-plan clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 17
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -33,7 +33,7 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests
 
-test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel
+test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel, a killed grid, Slurm
 	$(BIN)/python -m pytest -m slow tests
 
 reproduce: .venv/installed ## run the grid: PROFILE= DATASET= JOBS= MODELS= PARTS= METHODS= SEEDS=, again to go on

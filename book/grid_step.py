@@ -17,7 +17,7 @@ from time import perf_counter
 
 from cu_helpers import batch
 from cu_helpers.files import locked, write_text
-from cu_helpers.gpus import claim_gpu, visible_gpus
+from cu_helpers.gpus import claim_gpu, gpus_to_share
 from cu_helpers.grid import Cell
 from cu_helpers.results import commit
 
@@ -95,10 +95,10 @@ def main() -> int:
 
     start = perf_counter()
     with locked(work / "busy.lock", shared=True):
-        gpu = claim_gpu(work / "locks", visible_gpus(), wanted.gpu_slots)
+        gpu = claim_gpu(work / "locks", gpus_to_share(), wanted.gpu_slots)
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        print(f"{wanted.step}: {json.dumps(wanted.cell)}; GPU: {gpu or 'none'}", flush=True)
+        print(f"{wanted.step}: {json.dumps(wanted.cell)}; GPU: {gpu or 'as given'}", flush=True)
         try:
             made = batch.once(target, work, lambda: do(wanted.step, cell, work, target, wanted.shared))
         except Exception as error:  # whatever a run may raise is reported in one line, and the rest goes on

@@ -35,6 +35,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS), help="default: all")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the profile's")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
+    parser.add_argument("--gpus", type=int, help="GPUs of the cluster; default: those of this machine")
     parser.add_argument("--gpu-slots", type=int, default=1, help="runs that may share a GPU")
     parser.add_argument("--retries", type=int, default=1, help="how often a failed run is tried again")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "grid", help="for logs and notebooks")
@@ -59,6 +60,7 @@ def snakemake(wanted: argparse.Namespace, extra: list[str], gpus: int) -> list[s
         "gpu_slots": wanted.gpu_slots,
         "retries": wanted.retries,
         "book": not wanted.no_book,
+        "timed_threads": 1 if "--executor" in extra else wanted.jobs,
     }
     words = [sys.executable, "-m", "snakemake", "runs" if wanted.runs_only else "all"]
     words += ["--snakefile", str(ROOT / "notebooks" / "Snakefile"), "--directory", str(wanted.work.resolve())]
@@ -86,6 +88,13 @@ def hold(path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
+def drop_old_tables(tables: Path, records: list[Path]) -> None:
+    """Remove the executed chapter 17 if a record is newer, so that it is made again; the book follows it."""
+    times = [path.stat().st_mtime for path in records if path.exists()]
+    if tables.exists() and times and max(times) > tables.stat().st_mtime:
+        tables.unlink()
+
+
 def main() -> int:
     """Show the plan, or wait for what an earlier start left running and become Snakemake."""
     words = sys.argv[1:]
@@ -100,10 +109,12 @@ def main() -> int:
     hold(work / "start.lock")
     with locked(work / "busy.lock"):  # steps of a killed start finish first: what they make is not made again
         pass
+    drop_old_tables(work / "tables" / wanted.profile / "17_reproduction.ipynb", [cell.record for cell in cells])
     threads = 1 if wanted.profile == "smoke" else max(1, (os.cpu_count() or 1) // wanted.jobs)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = snakemake(wanted, extra, len(visible_gpus()))
+    gpus = len(visible_gpus()) if wanted.gpus is None else wanted.gpus
+    command = snakemake(wanted, extra, gpus)
     os.execv(command[0], command)
 
 

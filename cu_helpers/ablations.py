@@ -16,8 +16,10 @@ def variants(ours: ContrastiveSettings, kind: str) -> list[Planned]:
     """Table, variant, settings and curve of each run of one seed on the profile's task."""
     released = replace(ours, learning_rate=1e-3, lambda_ul=3.0, omega=4, max_rounds=30)
     every_round = Stopping(rule="none")
+    main = "Table 1" if kind == "class" else "Table 3"
     runs: list[Planned] = [
-        ("Table 1" if kind == "class" else "Table 3", "authors' numbers", replace(released, stopping=Stopping()), ())
+        (main, "authors' numbers", replace(released, stopping=Stopping()), ()),
+        (main, "no classification", replace(ours, lambda_ce=0.0), ()),
     ]
     if kind == "samples":
         runs += [("Table 12", f"tau {tau:g}", replace(ours, temperature=tau), ()) for tau in TEMPERATURES]

@@ -21,6 +21,16 @@ def visible_gpus() -> list[str]:
     return [str(index) for index, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU"))]
 
 
+def gpus_to_share() -> list[str]:
+    """The GPUs among which processes of this machine choose; none where a scheduler gave this one its own.
+
+    Slurm and Kubernetes show a job only its GPUs, and several jobs of a node may all see a "0".
+    """
+    if "SLURM_JOB_ID" in os.environ or "KUBERNETES_SERVICE_HOST" in os.environ:
+        return []
+    return visible_gpus()
+
+
 def claim_gpu(folder: Path, gpus: list[str], slots: int = 1, wait_seconds: float = 1.0) -> str | None:
     """Take one of `gpus` until this process ends, and return its name; None if there are none.
 

@@ -87,10 +87,17 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+NAMED = ("dataset", "model", "task", "method")  # what every record's file name starts with
+
+
+def _in_name(value: Any) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", str(value))
+
+
 def record_path(run: Mapping[str, Any]) -> Path:
     """Where a run belongs: <profile>/<dataset>-<model>-<task>-<method>[-<variant>]-seed<seed>.json."""
-    parts = [run["dataset"], run["model"], run["task"], run["method"], run.get("variant"), f"seed{run['seed']}"]
-    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)) for part in parts if part)
+    parts = [*[run[name] for name in NAMED], run.get("variant"), f"seed{run['seed']}"]
+    name = "-".join(_in_name(part) for part in parts if part)
     return results_folder() / str(run["profile"]) / f"{name}.json"
 
 
@@ -146,15 +153,24 @@ def read_run(path: Path) -> dict[str, Any]:
     return dict(_read(path, status.st_mtime_ns, status.st_size))
 
 
+def _may_match(stem: str, match: Mapping[str, Any]) -> bool:
+    """Whether a file of this name can hold a run with these fields."""
+    parts = stem.split("-")
+    return len(parts) <= len(NAMED) or all(
+        key not in match or _in_name(match[key]) == part for key, part in zip(NAMED, parts, strict=False)
+    )
+
+
 def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
     """Every recorded run whose fields equal `match`, in the order of their file names.
 
-    profile: one profile's folder, None for all. Raises DataFileError if a file is not a run: damaged,
+    profile: one profile's folder, None for all. A file whose name says that it does not match is not
+    opened. Raises DataFileError if a file is not a run: damaged,
     or with a field missing, unknown or of another kind than the schema says.
     """
     folders = (profile,) if profile else PROFILES
     paths = [path for name in sorted(folders) for path in sorted(results_folder().glob(f"{name}/*.json"))]
-    runs = [read_run(path) for path in paths]
+    runs = [read_run(path) for path in paths if _may_match(path.stem, match)]
     return [run for run in runs if all(run.get(key) == value for key, value in match.items())]
 
 

@@ -48,4 +48,4 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "cu_helpers").rglob("*.py")}
-    assert held == package | {"cu_helpers/py.typed"}
+    assert held == package | {"cu_helpers/py.typed", "cu_helpers/paper_numbers.csv"}

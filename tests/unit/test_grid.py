@@ -2,17 +2,19 @@
 
 import json
 import multiprocessing
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import grid_step
 import pytest
+import reproduce
 from records import write_run
 
 from cu_helpers import batch, estimate, grid, grid_parts
 from cu_helpers.files import locked, try_lock, write_text
-from cu_helpers.gpus import claim_gpu, visible_gpus
+from cu_helpers.gpus import claim_gpu, gpus_to_share, visible_gpus
 from cu_helpers.grid import Cell
 from cu_helpers.unlearning import Stopping
 
@@ -155,6 +157,15 @@ def test_gpus_that_are_named_are_the_ones_used(monkeypatch: pytest.MonkeyPatch) 
         assert visible_gpus() == []
 
 
+def test_a_scheduler_gives_gpus_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert gpus_to_share() == ["0"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert gpus_to_share() == []
+
+
 def test_the_plan_counts_runs_and_adds_recorded_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
     cells = grid_parts.cells("smoke", "digits", parts=["class"], methods=["finetune", "fisher"])
@@ -170,6 +181,31 @@ def test_the_plan_counts_runs_and_adds_recorded_seconds(tmp_path: Path, monkeypa
         write_run(tmp_path, **common, method=cell.method, variant=cell.variant, seed=0)
     assert estimate.estimate(cells) == "4 runs wanted: 4 recorded, 0 to do"
     assert [estimate.duration(seconds) for seconds in (5, 600, 7200)] == ["about 5 s", "about 10 min", "about 2.0 h"]
+
+
+def test_tables_that_are_older_than_a_record_are_made_again(tmp_path: Path) -> None:
+    tables, record = tmp_path / "17.ipynb", tmp_path / "run.json"
+    for path, when in ((tables, 2000), (record, 1000)):
+        path.write_text("")
+        os.utime(path, (when, when))
+    reproduce.drop_old_tables(tables, [record, tmp_path / "none.json"])
+    assert tables.exists()
+    os.utime(record, (3000, 3000))
+    reproduce.drop_old_tables(tables, [record])
+    assert not tables.exists()
+
+
+def test_snakemakes_command_tells_the_grid_what_is_wanted(tmp_path: Path) -> None:
+    words = ["--profile", "paper", "--dataset", "svhn", "--jobs", "4", "--gpu-slots", "2", "--work", str(tmp_path)]
+    wanted = reproduce.command_line().parse_args([*words, "--parts", "class", "counts", "--seeds", "0", "1"])
+    local = reproduce.snakemake(wanted, [], gpus=3)
+    assert {"--keep-going", "--rerun-incomplete", "gpu=6", "parts=class counts", "seeds=0 1", "shared=4"} <= set(local)
+    assert local[local.index("--cores") + 1] == "4"
+    assert "timed_threads=4" in local, "a timed run is alone on the machine"
+    remote = reproduce.snakemake(wanted, ["--executor", "slurm"], gpus=0)
+    assert remote[remote.index("--jobs") + 1] == "4"
+    assert "--cores" not in remote
+    assert "timed_threads=1" in remote
 
 
 def test_a_failure_is_one_line_with_parameters_and_log(tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""Rules for the claims of the paper's appendix: settings, classes, numbers of samples, architectures, queue, CLIP."""
+
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from typing import Any
+
+from .ablations import BATCH_SIZES, OMEGAS, TEMPERATURES
+from .claim_rules import KEPT, ZERO, at_scale, average
+from .claims import Outcome, of_parts
+from .clip.table import recorded_runs as clip_runs
+from .comparison import paired_runs
+from .figures import LABELS
+from .results import read_runs
+
+FLAT = {"test": 1.0, "forget": 3.0}  # points over all temperatures that count as flat; Table 12 has 0.1 and 2.2
+
+
+def flat_in_temperature(dataset: str, profile: str) -> Outcome | None:
+    """Test and forget accuracy each vary over all of Table 12's temperatures by no more than FLAT."""
+    means: dict[str, list[float]] = {name: [] for name in FLAT}
+    count = 0
+    for tau in TEMPERATURES:
+        runs = read_runs(profile, dataset=dataset, method="contrastive", variant=f"tau {tau:g}", model="resnet18")
+        if not runs:
+            return None
+        count += len(runs)
+        for name, values in means.items():
+            values.append(average([run["metrics"][name] for run in runs]))
+    spans = {name: max(values) - min(values) for name, values in means.items()}
+    evidence = ", ".join(f"{name} accuracy spans {span:.1f} points" for name, span in spans.items())
+    return Outcome(at_scale(dataset, profile, count), of_parts(*[spans[name] <= FLAT[name] for name in FLAT]), evidence)
+
+
+def roughness(curve: Sequence[dict[str, float]], name: str = "test") -> float:
+    """Mean change of an accuracy between two stop checks, in points, without its sign; 0 for fewer than two."""
+    values = [row[name] for row in curve]
+    steps = [abs(b - a) for a, b in pairwise(values)]
+    return sum(steps) / len(steps) if steps else 0.0
+
+
+def larger_is_steadier(what: str) -> Any:
+    """The rule that larger omega ("omega") or batches ("batch") make test accuracy change less from check to check."""
+
+    def rule(dataset: str, profile: str) -> Outcome | None:
+        """With more, test accuracy changes less from one stop check to the next, all else equal."""
+        rough: dict[tuple[int, int], float] = {}
+        count = 0
+        for size in BATCH_SIZES:
+            for omega in OMEGAS:
+                variant = f"batch {size} omega {omega}"
+                runs = read_runs(profile, dataset=dataset, method="contrastive", variant=variant, model="resnet18")
+                if runs:
+                    count += len(runs)
+                    rough[size, omega] = average([roughness(run["curve"]) for run in runs])
+        fixed, moved = (0, 1) if what == "omega" else (1, 0)
+        pairs = [(a, b) for a, b in combinations(sorted(rough), 2) if a[fixed] == b[fixed] and a[moved] < b[moved]]
+        if not pairs:
+            return None
+        steadier = sum(rough[b] <= rough[a] for a, b in pairs)
+        evidence = f"steadier in {steadier} of {len(pairs)} pairs that differ in {what} alone"
+        says = of_parts(steadier * 2 > len(pairs), steadier == len(pairs))
+        return Outcome(at_scale(dataset, profile, count), says, evidence)
+
+    return rule
+
+
+def every_class(dataset: str, profile: str) -> Outcome | None:
+    """Every class of the data set, forgotten in turn, ends with both accuracies at most ZERO."""
+    runs = read_runs(profile, dataset=dataset, method="contrastive", variant="tuned", model="resnet18")
+    left: dict[str, list[float]] = {}
+    for run in runs:
+        if run["task"].startswith("class"):
+            left.setdefault(run["task"], []).append(max(run["metrics"]["forget"], run["metrics"]["forget_test"]))
+    if len(left) < 2:
+        return None
+    gone = sum(average(values) <= ZERO for values in left.values())
+    worst = max(left, key=lambda task: average(left[task]))
+    evidence = f"{gone} of {len(left)} classes at zero; most is left of {worst}: {average(left[worst]):.1f} %"
+    count = sum(len(values) for values in left.values())
+    return Outcome(at_scale(dataset, profile, count), of_parts(gone * 2 > len(left), gone == len(left)), evidence)
+
+
+def many_samples(dataset: str, profile: str) -> Outcome | None:
+    """At every number of samples but the main one, a smaller loss of test accuracy than Fisher's."""
+    found: dict[str, dict[str, float]] = {}
+    count = 0
+    for method in ("contrastive", "fisher"):
+        for run in read_runs(profile, dataset=dataset, method=method, variant="tuned", model="resnet18"):
+            if run["table"] == "Table 11":
+                count += 1
+                found.setdefault(run["task"], {})[method] = run["metrics"]["test"]
+    both = {task: values for task, values in found.items() if len(values) == 2}
+    if not both:
+        return None
+    parts = [values["contrastive"] >= values["fisher"] for values in both.values()]
+    evidence = "; ".join(f"{task}: {v['contrastive']:.1f} % against {v['fisher']:.1f} %" for task, v in both.items())
+    return Outcome(at_scale(dataset, profile, count), of_parts(*parts), evidence)
+
+
+def other_models(dataset: str, profile: str) -> Outcome | None:
+    """`zero_with_utility` for every other architecture or data set of the paper that has runs."""
+    outcomes = []
+    for model in ("resnet34", "resnet50", "resnet101", "vit_small"):
+        pairs = paired_runs(dataset, "class", "contrastive", "tuned", model, profile)
+        for run, base in pairs:
+            lost = base["metrics"]["retain_test"] - run["metrics"]["retain_test"]
+            outcomes.append((model, run["metrics"]["forget"] <= ZERO and lost <= KEPT))
+    if not outcomes:
+        return None
+    evidence = ", ".join(f"{model}: {'yes' if holds else 'no'}" for model, holds in outcomes)
+    return Outcome(at_scale(dataset, profile, len(outcomes)), of_parts(*[holds for _, holds in outcomes]), evidence)
+
+
+def queue_works(dataset: str, profile: str) -> Outcome | None:
+    """With a queue of embeddings both kinds of forgetting end at most KEPT further from Retrain than without."""
+    parts, told = [], []
+    count = 0
+    for kind, sets in (("class", ("forget", "retain_test")), ("samples", ("forget", "test"))):
+        off = {}
+        for method in ("contrastive", "contrastive_queue"):
+            pairs = paired_runs(dataset, kind, method, "tuned", profile=profile)
+            if pairs:
+                count += len(pairs)
+                off[method] = average(
+                    [sum(abs(run["metrics"][name] - base["metrics"][name]) for name in sets) for run, base in pairs]
+                )
+        if len(off) == 2:
+            parts.append(off["contrastive_queue"] <= off["contrastive"] + KEPT)
+            told.append(
+                f"{kind}: {off['contrastive_queue']:.1f} points from Retrain with it, {off['contrastive']:.1f} without"
+            )
+    return Outcome(at_scale(dataset, profile, count), of_parts(*parts), "; ".join(told)) if parts else None
+
+
+def clip_forgets(dataset: str, profile: str) -> Outcome | None:
+    """In CLIP: no better than guessing on the class, more kept than by gradient ascent, finetuning above guessing."""
+    if profile != "laptop":
+        return None
+    runs = {method: clip_runs(dataset, "small", method) for method in ("contrastive", "gradient_ascent", "finetune")}
+    if not all(runs.values()):
+        return None
+    left = {name: average([got["forget_test"] for got, _ in pairs]) for name, pairs in runs.items()}
+    kept = {name: average([got["retain_test"] for got, _ in pairs]) for name, pairs in runs.items()}
+    parts = [left["contrastive"] <= 10, kept["contrastive"] > kept["gradient_ascent"], left["finetune"] > 10]
+    evidence = ", ".join(f"{LABELS[name]}: {left[name]:.1f} % left, {kept[name]:.1f} % kept" for name in runs)
+    return Outcome(at_scale(f"{dataset}, a small CLIP", profile, len(runs["contrastive"])), of_parts(*parts), evidence)

@@ -1,0 +1,85 @@
+"""Verdicts on the paper's claims: rules over recorded runs, each with its evidence and scale."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .errors import choose
+from .figures import LABELS
+
+REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not testable here"
+HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "cannot say"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one scale says about a claim.
+
+    scale: data set and profile. says: HOLDS, IN_PART, FAILS, or OPEN where the runs are recorded and
+    decide nothing, such as an attack that fails on the original model.
+    """
+
+    scale: str
+    says: str
+    evidence: str
+
+    def __post_init__(self) -> None:
+        choose("outcome", self.says, [HOLDS, IN_PART, FAILS, OPEN])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper. where: its sections and tables. test: the rule, whose docstring says what counts."""
+
+    name: str
+    where: str
+    test: Callable[[str, str], Outcome | None]  # data set, profile -> outcome; None where nothing is recorded
+
+
+def of_parts(*parts: bool) -> str:
+    """HOLDS if every part does, FAILS if none does, else IN_PART. Raises ValueError for no part."""
+    if not parts:
+        raise ValueError("a claim has one part or more; got none")
+    return HOLDS if all(parts) else IN_PART if any(parts) else FAILS
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """The verdict over all scales: a claim is reproduced where it holds at each scale that was tested."""
+    says = {outcome.says for outcome in outcomes} - {OPEN}
+    if not says:
+        return UNTESTED
+    return REPRODUCED if says == {HOLDS} else NOT if says == {FAILS} else PARTLY
+
+
+def judge(claim: Claim, scales: Sequence[tuple[str, str]]) -> list[Outcome]:
+    """The claim's outcome at each (data set, profile) that has the runs for it."""
+    found = (claim.test(dataset, profile) for dataset, profile in scales)
+    return [outcome for outcome in found if outcome is not None]
+
+
+def fewest(values: dict[str, float], name: str, unit: str) -> str:
+    """How `name` ranks when small is good: "9.2 s, rank 2 of 4, the smallest is SCRUB with 3.0 s"."""
+    order = sorted(values, key=lambda method: values[method])
+    best = order[0]
+    rank = f"{values[name]:.1f} {unit}, rank {order.index(name) + 1} of {len(order)}"
+    return rank if best == name else f"{rank}, the smallest is {LABELS.get(best, best)} with {values[best]:.1f} {unit}"
+
+
+def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:
+    """A Markdown table: every claim with its verdict and, scale by scale, its evidence."""
+    lines = ["| claim | in the paper | verdict | scale | outcome | evidence |", "|---|---|---|---|---|---|"]
+    for claim in claims:
+        outcomes = judge(claim, scales)
+        first = [claim.name, claim.where, f"**{verdict(outcomes)}**"]
+        told = [[outcome.scale, outcome.says, outcome.evidence] for outcome in outcomes]
+        for cells in told or [["none", "–", "no such run is recorded"]]:
+            lines.append("| " + " | ".join([*first, *cells]) + " |")
+            first = ["", "", ""]
+    return "\n".join(lines)
+
+
+def counted(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Verdict -> names of the claims that have it, in the order of the verdicts."""
+    found: dict[str, list[str]] = {name: [] for name in (REPRODUCED, PARTLY, NOT, UNTESTED)}
+    for claim in claims:
+        found[verdict(judge(claim, scales))].append(claim.name)
+    return found

@@ -1,0 +1,223 @@
+"""Verdicts from made-up records whose answer is known, and the tables with links to their records."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import write_run
+
+from cu_helpers import claim_rules, claims, reproduction
+from cu_helpers import claim_rules_appendix as appendix
+from cu_helpers.ablations import BATCH_SIZES, OMEGAS, TEMPERATURES
+from cu_helpers.claim_list import CLAIMS, SCALES
+from cu_helpers.claims import FAILS, HOLDS, IN_PART, NOT, OPEN, PARTLY, REPRODUCED, UNTESTED, Claim, Outcome
+from cu_helpers.ledger import Ledger
+from cu_helpers.verification_tables import PAPER_ATTACK
+
+PLACE = ("cifar10", "paper")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CU_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def put(folder: Path, method: str, variant: str | None = "tuned", seed: int = 0, **fields: Any) -> None:
+    variant = None if method in ("original", "retrain") else variant
+    write_run(folder, **{"profile": "paper", "method": method, "variant": variant, "seed": seed, **fields})
+
+
+def of_class(forget: float, kept: float) -> dict[str, float]:
+    return {"forget": forget, "forget_test": forget, "retain_test": kept}
+
+
+def says(outcome: Outcome | None) -> str | None:
+    return outcome and outcome.says
+
+
+def test_a_verdict_takes_all_scales_together() -> None:
+    def verdict(*words: str) -> str:
+        return claims.verdict([Outcome("here", word, "") for word in words])
+
+    assert verdict() == verdict(OPEN) == UNTESTED
+    assert verdict(HOLDS, HOLDS) == verdict(HOLDS, OPEN) == REPRODUCED
+    assert verdict(FAILS, FAILS) == NOT
+    assert verdict(HOLDS, FAILS) == verdict(IN_PART) == verdict(HOLDS, IN_PART) == PARTLY
+    assert [claims.of_parts(*parts) for parts in ((True, True), (True, False), (False,))] == [HOLDS, IN_PART, FAILS]
+    with pytest.raises(ValueError, match="one part or more"):
+        claims.of_parts()
+    with pytest.raises(ValueError, match="unknown outcome 'perhaps'"):
+        Outcome("here", "perhaps", "")
+
+
+def test_without_records_every_claim_is_untested() -> None:
+    assert claims.counted(CLAIMS, SCALES)[UNTESTED] == [claim.name for claim in CLAIMS]
+    table = claims.verdict_table(CLAIMS, SCALES)
+    assert table.count("no such run is recorded") == len(CLAIMS)
+    assert all(claim.test.__doc__ for claim in CLAIMS), "a rule says what counts"
+
+
+@pytest.mark.parametrize(
+    ("left", "kept", "expected"),
+    [(0.5, 86.5, HOLDS), (1.5, 86.5, IN_PART), (0.0, 80.0, IN_PART), (5.0, 80.0, FAILS)],
+)
+def test_zero_with_utility(folder: Path, left: float, kept: float, expected: str) -> None:
+    put(folder, "retrain", metrics=of_class(0.0, 88.0))
+    put(folder, "contrastive", metrics=of_class(left, kept))
+    assert says(claim_rules.zero_with_utility(*PLACE)) == expected
+    assert claim_rules.only_one_at_zero(*PLACE) is None, "alone there is nothing to be the only one of"
+    put(folder, "scrub", metrics=of_class(0.0, 88.0))
+    assert says(claim_rules.only_one_at_zero(*PLACE)) == FAILS
+    put(folder, "scrub", metrics=of_class(30.0, 88.0))
+    assert says(claim_rules.only_one_at_zero(*PLACE)) == (HOLDS if expected == HOLDS else FAILS)
+
+
+def test_only_runs_alone_on_their_device_are_timed(folder: Path) -> None:
+    rule = claim_rules.fastest("class")
+    for method, seconds in (("retrain", 500.0), ("contrastive", 9.0), ("scrub", 20.0)):
+        put(folder, method, metrics=of_class(0.0, 80.0), seconds=seconds)
+    assert says(rule(*PLACE)) == HOLDS
+    put(folder, "scrub", metrics=of_class(0.0, 80.0), seconds=5.0)
+    assert says(rule(*PLACE)) == IN_PART, "faster than Retrain, not the fastest"
+    put(folder, "scrub", metrics=of_class(0.0, 80.0), seconds=5.0, shared=4)
+    assert rule(*PLACE) is None
+
+
+def test_an_attack_that_fails_on_the_original_decides_nothing(folder: Path) -> None:
+    def attack(forgotten: float, held_out: float) -> dict[str, Any]:
+        return {"member_rates": {PAPER_ATTACK: {"forgotten": forgotten, "held_out": held_out, "unseen": 45.0}}}
+
+    common = {"task": "samples500", "metrics": {"forget": 80.0, "test": 80.0}}
+    put(folder, "original", attack=attack(46, 46), **common)
+    put(folder, "contrastive", attack=attack(50, 80), **common)
+    put(folder, "finetune", attack=attack(60, 80), **common)
+    assert says(claim_rules.lowest_attack(*PLACE)) == OPEN
+    put(folder, "original", attack=attack(90, 95), **common)
+    assert says(claim_rules.lowest_attack(*PLACE)) == HOLDS
+    put(folder, "finetune", attack=attack(49, 80), **common)
+    assert says(claim_rules.lowest_attack(*PLACE)) == FAILS
+
+
+def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path) -> None:
+    common = {"task": "samples500"}
+    put(folder, "retrain", metrics={"forget": 85.0, "test": 86.0}, **common)
+    put(folder, "contrastive", metrics={"forget": 84.0, "test": 85.0}, **common)
+    put(folder, "finetune", metrics={"forget": 95.0, "test": 86.0}, **common)
+    assert says(claim_rules.nearest_on_samples(*PLACE)) == HOLDS
+    put(folder, "contrastive", "tuned, no contrast", metrics={"forget": 99.0, "test": 86.0}, **common)
+    assert says(claim_rules.contrast_forgets("samples")(*PLACE)) == HOLDS
+    assert claim_rules.ce_helps_forgetting(*PLACE) is None
+    put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 30.0}, **common)
+    assert says(claim_rules.ce_helps_forgetting(*PLACE)) == FAILS
+    put(folder, "contrastive_queue", metrics={"forget": 80.0, "test": 85.0}, **common)
+    assert says(appendix.queue_works(*PLACE)) == FAILS
+
+
+def test_temperature_needs_every_row_and_both_accuracies_flat(folder: Path) -> None:
+    for number, tau in enumerate(TEMPERATURES):
+        assert appendix.flat_in_temperature(*PLACE) is None
+        put(folder, "contrastive", f"tau {tau:g}", task="samples500", metrics={"test": 85.0, "forget": 80.0 + number})
+    assert says(appendix.flat_in_temperature(*PLACE)) == IN_PART
+
+
+def test_steadier_runs_are_counted_in_pairs(folder: Path) -> None:
+    for size in BATCH_SIZES:
+        for omega in OMEGAS:
+            curve = [{"test": 80.0}, {"test": 80.0 + 10 / omega}, {"test": 80.0}]
+            put(folder, "contrastive", f"batch {size} omega {omega}", task="samples500", curve=curve)
+    assert says(appendix.larger_is_steadier("omega")(*PLACE)) == HOLDS
+    found = appendix.larger_is_steadier("batch")(*PLACE)
+    assert found is not None
+    assert found.evidence == "steadier in 18 of 18 pairs that differ in batch alone", "as steady counts"
+    assert appendix.roughness([{"test": 1.0}]) == 0
+
+
+def test_every_class_and_other_architectures(folder: Path) -> None:
+    for label, left in enumerate((0.0, 0.5, 9.0)):
+        put(folder, "contrastive", task=f"class{label}", metrics=of_class(left, 80.0))
+    found = appendix.every_class(*PLACE)
+    assert says(found) == IN_PART
+    assert found is not None
+    assert found.evidence.startswith("2 of 3 classes at zero; most is left of class2: 9.0 %")
+    assert appendix.other_models(*PLACE) is None
+    put(folder, "retrain", model="resnet34", metrics=of_class(0.0, 88.0))
+    put(folder, "contrastive", model="resnet34", metrics=of_class(0.0, 87.0))
+    assert says(appendix.other_models(*PLACE)) == HOLDS
+
+
+def test_the_curve_is_read_in_forget_batches(folder: Path) -> None:
+    curve = [{"steps": 200, "forget": 50.0}, {"steps": 220, "forget": 0.4}]
+    put(folder, "contrastive", "curve", settings={"contrastive": {"omega": 4}}, curve=curve)
+    found = claim_rules.quick_curve(*PLACE)
+    assert found is not None
+    assert (found.says, found.evidence) == (HOLDS, "zero first seen at batch 55")
+
+
+def test_more_samples_are_held_against_fisher(folder: Path) -> None:
+    for method, test in (("contrastive", 80.0), ("fisher", 40.0)):
+        put(folder, method, task="samples1000", table="Table 11", metrics={"forget": 80.0, "test": test})
+    assert says(appendix.many_samples(*PLACE)) == HOLDS
+
+
+def test_embeddings_are_held_against_the_permutation_limit(folder: Path) -> None:
+    for method, mmd in (("original", 4.0), ("contrastive", 1.5), ("retrain", 0.2)):
+        put(folder, method, task="samples500", audit={"mmd": mmd, "mmd_limit": 1.0})
+    assert says(claim_rules.like_unseen(*PLACE)) == IN_PART
+
+
+def test_a_cell_links_to_its_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, kept in enumerate((86.0, 88.0)):
+        put(folder, "contrastive", seed=seed, metrics=of_class(0.0, kept))
+    ledger = Ledger()
+    table = reproduction.method_table("Table 1", ledger)
+    (line,) = (line for line in table.splitlines() if line.startswith("| cifar10 | paper | resnet18 | Contrastive"))
+    assert '| 85.79 | <a href="#runs-1">87.0 ± 12.7</a> | 0 | <a href="#runs-1">0.0 ± 0.0</a> |' in line
+    assert table.count("not run") == 3 * (5 * 6 - 1)
+    assert "| vit_small | Retrain | lost | not run | lost | not run |" in table
+    entries = ledger.entries()
+    assert '<li id="runs-1"' in entries
+    assert "<code>book/results/paper/cifar10-resnet18-class5-contrastive-tuned-seed1.json</code>" in entries
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/book")
+    assert 'href="https://github.com/someone/book/blob/main/book/results/paper/' in ledger.entries()
+    assert Ledger().entries() == "<p>No record was cited.</p>"
+
+
+def test_every_table_of_the_paper_has_a_layout(folder: Path) -> None:
+    ledger = Ledger()
+    for name in reproduction.METHOD_TABLES:
+        assert "not run" in reproduction.method_table(name, ledger)
+    for table in (
+        reproduction.class_table("Table 9", ledger),
+        reproduction.class_table("Table 10", ledger),
+        reproduction.count_table(ledger),
+        reproduction.temperature_table(ledger),
+        reproduction.original_table(ledger),
+    ):
+        widths = {line.count("|") for line in table.splitlines()}
+        assert len(widths) == 1
+        assert "not run" in table
+    assert "| omega | lost | 4 |" in reproduction.settings_table("Table 6")
+    assert "| batch size | 256 | 256 | 128 | 128 |" in reproduction.settings_table("Table 7")
+    assert reproduction.lost_share("Table 14").startswith("2 of the paper's 2 numbers are lost.")
+    assert len(ledger) == 0
+
+
+def test_seconds_of_a_shared_retrain_come_from_its_steps(folder: Path) -> None:
+    put(folder, "retrain", metrics=of_class(0.0, 88.0), seconds=900.0, steps=1000, shared=9)
+    assert reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "retrain") == []
+    put(folder, "contrastive", "timed", metrics=of_class(0.0, 88.0), seconds=2.0, retrain_step_seconds=0.1)
+    ((seconds, _),) = reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "retrain")
+    assert seconds == pytest.approx(100.0)
+    ((seconds, _),) = reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "contrastive")
+    assert seconds == 2.0
+
+
+def test_a_claim_is_judged_only_where_it_has_runs() -> None:
+    claim = Claim("a", "1", lambda dataset, _: Outcome(dataset, HOLDS, "seen") if dataset == "digits" else None)
+    assert [outcome.scale for outcome in claims.judge(claim, SCALES)] == ["digits"]
+    assert claims.counted([claim], SCALES)[REPRODUCED] == ["a"]
+    assert "| a | 1 | **reproduced** | digits | holds | seen |" in claims.verdict_table([claim], SCALES)
+    both = {"a": 2.0, "scrub": 1.0}
+    assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"
+    assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2"
