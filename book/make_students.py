@@ -29,8 +29,8 @@ IMPORTANCE = re.compile(r"importance (\d) of 5")
 CODE_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # nbgrader's own
 TEXT_STUB = "YOUR ANSWER HERE"
 NOTE = """**This is a student copy.** Write where it says `YOUR CODE HERE` or `YOUR ANSWER HERE`, and run the cell.
-It says whether your answer is right, and names the likely mistake if it is not. Whatever you write, the chapter goes on with an
-answer that is right, so you may skip an exercise. The book's chapter has the solutions."""
+It says whether your answer is right, and names the likely mistake if it is not. Whatever you write, the chapter goes on
+with an answer that is right, so you may skip an exercise. The book's chapter has the solutions."""
 CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "contrastive-unlearning"
 c.ExecutePreprocessor.timeout = 1800

@@ -25,7 +25,7 @@ def ranges(requirements: list[str]) -> Ranges:
 def from_pyproject(text: str) -> Ranges:
     project = tomllib.loads(text)["project"]
     extras = project["optional-dependencies"]
-    asked = ranges(project["dependencies"] + extras["book"] + extras["clip"] + extras["test"])
+    asked = ranges(project["dependencies"] + extras["book"] + extras["clip"] + extras["teach"] + extras["test"])
     return asked | {"python": SpecifierSet(project["requires-python"])}
 
 
