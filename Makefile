@@ -18,7 +18,7 @@ help: ## list the commands
 	  || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (minutes the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test,clip,batch]"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book,test,clip,batch,teach]"
 	@touch $@
 
 book: .venv/installed ## run the chapters (PROFILE=laptop) and build the site into build/site

@@ -27,7 +27,7 @@ from cu_helpers.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
-PAGES = ("index.md", "glossary.md", "bibliography.md")
+PAGES = ("index.md", "teaching.md", "glossary.md", "bibliography.md")
 QUIET = ["--IPKernelApp.log_level=ERROR"]  # its warnings on transport mean nothing to a reader
 
 
@@ -102,7 +102,7 @@ def contents(chapters: list[Path]) -> str:
     lines = ["format: jb-book", "root: index", "parts:", "  - caption: Chapters", "    chapters:"]
     lines += [f"      - file: {chapter.stem}" for chapter in chapters]
     lines += ["  - caption: Back pages", "    chapters:"]
-    lines += [f"      - file: {name}" for name in ("glossary", "bibliography", "status")]
+    lines += [f"      - file: {name}" for name in ("teaching", "glossary", "bibliography", "status")]
     return "\n".join(lines) + "\n"
 
 

@@ -352,7 +352,7 @@ for kind in ("class", "samples"):
 #
 # </details>
 #
-# **Expect**: three lengths, from near zero to above one.
+# **Expect**: three lengths, one of them nearly zero.
 
 
 # %% tags=["solution:08-3"]

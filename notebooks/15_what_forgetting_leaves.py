@@ -365,8 +365,7 @@ display(Markdown(audit_tables.audit_table(found["samples"], TWINS)))
 #
 # </details>
 #
-# **Expect**: the mask looks as if it had forgotten for ever, and the original needs no step. Neither number says
-# anything about the embedding, which is the same.
+# **Expect**: two curves of up to eleven numbers. Neither says anything about the embedding, which is the same in both.
 
 
 # %% tags=["solution:15-2"]

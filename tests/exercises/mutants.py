@@ -333,4 +333,15 @@ MUTANTS: dict[str, list[Mutant]] = {
         ("rows = texts.clone()", "rows = texts", "changed the texts"),
         ("rows[label] = candidate", "pass", "old text"),
     ],
+    "18-1": [
+        ("low > margin", "(low + high) / 2 > margin", "decides nothing"),
+        ("high < margin", "False", "too kind"),
+        ("high < margin", "high < 0", "compare with zero"),
+    ],
+    "18-2": [
+        ("for seed in ours", "for seed in ours if ours[seed] < theirs[seed]", "bug is still there"),
+        ("theirs[seed] - ours[seed]", "ours[seed] - theirs[seed]", "sign is turned"),
+        ("theirs[seed] - ours[seed]", "abs(theirs[seed] - ours[seed])", "absolute values"),
+        ("theirs[seed] - ours[seed]", "max(theirs[seed] - ours[seed], 0.0)", "to zero"),
+    ],
 }

@@ -1,5 +1,7 @@
 """Every exercise: its solution passes, its stub is 'not attempted', and likely mistakes are told by name."""
 
+import re
+
 import pytest
 from lifting import CHECK, REGION, SCRIPTS, cells, function_of, mutate, solution_cells, stub
 from mutants import MUTANTS
@@ -31,6 +33,40 @@ def test_there_are_enough_exercises() -> None:
     for chapter in CHAPTERS:
         count = sum(name.startswith(chapter) for name in written())
         assert 3 <= count <= 5, f"chapter {chapter} has {count} exercises"
+
+
+def tasks() -> dict[str, str]:
+    """Text of every exercise's task, by its name."""
+    found = {}
+    for chapter in CHAPTERS:
+        for head, source in cells(chapter):
+            if "[markdown]" in head and '"exercise:' in head:
+                found[head.split('"exercise:')[1].split('"')[0]] = re.sub(r"(?m)^# ?", "", source)
+    return found
+
+
+KINDS = ("Predict", "Implement", "Find the planted bug", "Measure", "Criticise")
+FORM = re.compile(
+    r"### Exercise (?P<name>\d\d-\d) · \S.*\n\n"
+    r"\*(?P<kind>[A-Z][a-z ]+) · difficulty [1-5] of 5 · importance [1-5] of 5 · \d+ minutes\*\n\n"
+    r"(?P<task>(.|\n)+?)\n\n"
+    r"<details><summary>Hint 1</summary>\n\n(?P<first>(.|\n)+?)\n\n</details>\n\n"
+    r"<details><summary>Hint 2</summary>\n\n(?P<second>(.|\n)+?)\n\n</details>\n\n"
+    r"\*\*Expect\*\*: (?P<expect>(.|\n)+)"
+)
+
+
+@pytest.mark.parametrize("name", sorted(written()))
+def test_every_exercise_has_its_form(name: str) -> None:
+    found = FORM.fullmatch(tasks()[name].strip())
+    assert found, tasks()[name]
+    assert found["name"] == name
+    assert found["kind"] in KINDS
+
+
+def test_every_kind_of_exercise_is_there() -> None:
+    kinds = [found["kind"] for text in tasks().values() if (found := FORM.fullmatch(text.strip()))]
+    assert all(kinds.count(kind) >= 4 for kind in KINDS), {kind: kinds.count(kind) for kind in KINDS}
 
 
 @pytest.mark.parametrize("name", NAMES)

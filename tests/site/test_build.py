@@ -94,7 +94,7 @@ def test_colab_is_offered_where_the_repository_is_known(monkeypatch: pytest.Monk
 def test_the_contents_list_each_chapter_once() -> None:
     made = yaml.safe_load(build_book.contents([Path("00_a.ipynb"), Path("01_b.ipynb")]))
     files = [entry["file"] for part in made["parts"] for entry in part["chapters"]]
-    assert files == ["00_a", "01_b", "glossary", "bibliography", "status"]
+    assert files == ["00_a", "01_b", "teaching", "glossary", "bibliography", "status"]
 
 
 def test_the_front_page_names_every_chapter() -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.py"))]
-PAGES = ["index", *CHAPTERS, "glossary", "bibliography", "status"]
+PAGES = ["index", *CHAPTERS, "teaching", "glossary", "bibliography", "status"]
 NARROW = (360, 768)  # a small phone, a tablet
 DESKTOP = {"width": 1280, "height": 900}
 
