@@ -57,7 +57,7 @@ seed = None
 import plotly.graph_objects as go
 from IPython.display import HTML, Markdown, display
 
-from cu_helpers import batches, claims, figures, notebook, paper, reproduction
+from cu_helpers import batches, claims, exercises, figures, notebook, paper, reproduction
 from cu_helpers.ablations import BATCH_SIZES, OMEGAS
 from cu_helpers.claim_list import CLAIMS, SCALES
 from cu_helpers.claim_rules import KEPT, NEAR, ZERO
@@ -398,49 +398,82 @@ for title, fixed in (("Figure 3", ("batch", BATCH_SIZES[1])), ("Figure 4", ("ome
     )
 
 # %% [markdown] tags=["exercise:17-1"]
-# **Exercise 17-1 · A stricter rule.** Difficulty 2 of 5, importance 5 of 5, 15 minutes.
-# Our rule for *zero accuracy, utility kept* asks for means. Write `surely(dataset, profile)` that returns whether the claim holds with
-# confidence: the upper end of the interval of what is left of the class is at most `ZERO`, and the lower end of the interval of the
-# retained gap is at least `-KEPT`. Return None where fewer than two runs are recorded.
+# ### Exercise 17-1 · A stricter rule
 #
-# *Hint 1*: `paired_runs(dataset, "class", "contrastive", "tuned", profile=profile)` gives (run, Retrain's run). *Hint 2*:
-# `mean_interval(values).high`, `.low`. *Expect*: fewer sizes pass than by means.
+# *Criticise · difficulty 2 of 5 · importance 5 of 5 · 15 minutes*
+#
+# Our rule for *zero accuracy, utility kept* asks for means. Write `surely(pairs)` that returns whether the claim holds with confidence:
+# the upper end of the interval of what is left of the class is at most `ZERO`, and the lower end of the interval of the retained gap is at
+# least `-KEPT`. A pair is (run, Retrain's run), each with its `metrics`; what is left is the larger of `forget` and `forget_test`. Return
+# None for fewer than two pairs.
+#
+# <details><summary>Hint 1</summary>
+#
+# `mean_interval(values).high` and `.low`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The gap of a pair is the run's `retain_test` minus that of its Retrain.
+#
+# </details>
+#
+# **Expect**: fewer sizes pass than by means. Is the claim false there, or were there too few seeds?
 
 
 # %% tags=["solution:17-1"]
-### BEGIN SOLUTION
-def surely(dataset, profile):
-    pairs = paired_runs(dataset, "class", "contrastive", "tuned", profile=profile)
+def surely(pairs):
+    """Whether the claim holds at the worse ends of both intervals; None for fewer than two pairs."""
+    ### BEGIN SOLUTION
     if len(pairs) < 2:
         return None
     left = mean_interval([max(run["metrics"]["forget"], run["metrics"]["forget_test"]) for run, _ in pairs])
     gap = mean_interval([run["metrics"]["retain_test"] - base["metrics"]["retain_test"] for run, base in pairs])
     return left.high <= ZERO and gap.low >= -KEPT
+    ### END SOLUTION
 
 
-### END SOLUTION
+surely = exercises.check("17-1", surely)
 for place in SCALES:
     by_means = CLAIMS[0].test(*place)
     if by_means:
-        print(f"{place[0]:8} profile {place[1]:7} by means: {by_means.says:14} with confidence: {surely(*place)}")
-        assert surely(*place) is not True or by_means.says == claims.HOLDS, "confidence implies the mean"
+        sure = surely(paired_runs(place[0], "class", "contrastive", "tuned", profile=place[1]))
+        print(f"{place[0]:8} profile {place[1]:7} by means: {by_means.says:14} with confidence: {sure}")
+        assert sure is not True or by_means.says == claims.HOLDS, "confidence implies the mean"
 
 # %% [markdown] tags=["exercise:17-2"]
-# **Exercise 17-2 · Does the size decide?** Difficulty 2 of 5, importance 4 of 5, 10 minutes.
+# ### Exercise 17-2 · Does the size decide?
+#
+# *Measure · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
+#
 # A verdict over all sizes mixes the paper's setting with small ones. Write `at_the_papers_size(claim)` that returns the verdict from
 # CIFAR-10 at profile paper alone. Which claims change?
 #
-# *Hint 1*: `claims.judge(claim, scales)` and `claims.verdict(outcomes)`. *Hint 2*: a scale is a pair, `("cifar10", "paper")`.
-# *Expect*: some claims move from *partly* to a clear answer, others become untestable.
+# <details><summary>Hint 1</summary>
+#
+# `claims.judge(claim, scales)` and `claims.verdict(outcomes)`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A scale is a pair, `("cifar10", "paper")`, and `judge` takes a list of them.
+#
+# </details>
+#
+# **Expect**: some claims move from *partly* to a clear answer, others become untestable.
 
 
 # %% tags=["solution:17-2"]
-### BEGIN SOLUTION
 def at_the_papers_size(claim):
+    """The verdict on a claim from CIFAR-10 at profile paper alone."""
+    ### BEGIN SOLUTION
     return claims.verdict(claims.judge(claim, [("cifar10", "paper")]))
+    ### END SOLUTION
 
 
-### END SOLUTION
+at_the_papers_size = exercises.check("17-2", at_the_papers_size)
 for claim in CLAIMS:
     everywhere = claims.verdict(claims.judge(claim, SCALES))
     if at_the_papers_size(claim) != everywhere:
@@ -448,35 +481,42 @@ for claim in CLAIMS:
 assert all(at_the_papers_size(claim) in verdicts for claim in CLAIMS)
 
 # %% [markdown] tags=["exercise:17-3"]
-# **Exercise 17-3 · Trace a number.** Difficulty 1 of 5, importance 5 of 5, 10 minutes.
-# Take contrastive unlearning's retained test accuracy at the largest recorded size. Write `traced(profile)` that reads its records, and
-# returns the interval recomputed from them and the set of (seed, commit) that made it.
+# ### Exercise 17-3 · Trace a number
 #
-# *Hint 1*: `read_runs(profile, dataset="cifar10", method="contrastive", variant="tuned", model="resnet18", task="class5")`. *Hint 2*: every
-# run has `seed`, `commit` and `metrics`. *Expect*: the interval in Table 1, and commits that `git show` knows.
+# *Implement · difficulty 1 of 5 · importance 5 of 5 · 10 minutes*
+#
+# Below, contrastive unlearning's records at the largest recorded size are read. Write `traced(records)` that returns two things: the
+# interval of the retained test accuracy, recomputed from them, and the set of (seed, commit) that made them.
+#
+# <details><summary>Hint 1</summary>
+#
+# Every record has `seed`, `commit` and `metrics`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `mean_interval` makes the interval.
+#
+# </details>
+#
+# **Expect**: the interval in Table 1, and commits that `git show` knows.
 
 
 # %% tags=["solution:17-3"]
-### BEGIN SOLUTION
-def traced(profile):
-    found = read_runs(
-        profile, dataset="cifar10", method="contrastive", variant="tuned", model="resnet18", task="class5"
-    )
-    interval = mean_interval([run["metrics"]["retain_test"] for run in found])
-    return interval, {(run["seed"], run["commit"]) for run in found}
+def traced(records):
+    """(interval of the retained test accuracy, set of (seed, commit)) of a list of records."""
+    ### BEGIN SOLUTION
+    interval = mean_interval([run["metrics"]["retain_test"] for run in records])
+    return interval, {(run["seed"], run["commit"]) for run in records}
+    ### END SOLUTION
 
 
-### END SOLUTION
-largest = next(
-    (
-        name
-        for name in ("paper", "laptop")
-        if reproduction.main_runs(name, "cifar10", "class", "resnet18", "contrastive")
-    ),
-    None,
-)
+traced = exercises.check("17-3", traced)
+chosen = {"dataset": "cifar10", "method": "contrastive", "variant": "tuned", "model": "resnet18", "task": "class5"}
+largest = next((name for name in ("paper", "laptop") if read_runs(name, **chosen)), None)
 if largest:
-    interval, made_by = traced(largest)
+    interval, made_by = traced(read_runs(largest, **chosen))
     print(f"profile {largest}: {interval}, made by {sorted(made_by)}")
     assert str(interval) in reproduction.method_table("Table 1", Ledger())
 

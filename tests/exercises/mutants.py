@@ -333,6 +333,25 @@ MUTANTS: dict[str, list[Mutant]] = {
         ("rows = texts.clone()", "rows = texts", "changed the texts"),
         ("rows[label] = candidate", "pass", "old text"),
     ],
+    "17-1": [
+        ("left.high", "left.mean", "upper end"),
+        ("gap.low", "gap.mean", "lower end"),
+        ('max(run["metrics"]["forget"], run["metrics"]["forget_test"])', 'run["metrics"]["forget"]', "larger of both"),
+        ("return None", "return False", "fewer than two"),
+    ],
+    "17-2": [
+        ('[("cifar10", "paper")]', '[("cifar10", "paper"), ("digits", "laptop")]', "several scales"),
+        (
+            'claims.verdict(claims.judge(claim, [("cifar10", "paper")]))',
+            'claims.judge(claim, [("cifar10", "paper")])',
+            "Return the verdict",
+        ),
+    ],
+    "17-3": [
+        ('["metrics"]["retain_test"]', '["metrics"]["test"]', "all test images"),
+        ('(run["seed"], run["commit"])', 'run["commit"]', "commits alone"),
+        ("return interval, {", "return interval.mean, {", "is an interval"),
+    ],
     "18-1": [
         ("low > margin", "(low + high) / 2 > margin", "decides nothing"),
         ("high < margin", "False", "too kind"),
