@@ -42,15 +42,23 @@ def test_there_are_chapters() -> None:
     assert [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))] == NAMES, "each .py has its .ipynb"
 
 
+@pytest.fixture(scope="module")
+def updated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every pair, after `make notebooks`."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name in NAMES:
+        for suffix in (".py", ".ipynb"):
+            shutil.copy(ROOT / "notebooks" / f"{name}{suffix}", folder)
+    shutil.copy(ROOT / "jupytext.toml", folder)
+    command = [sys.executable, "-m", "jupytext", "--to", "ipynb", "--update", *[f"{name}.py" for name in NAMES]]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_updating_the_pair_changes_nothing(name: str, tmp_path: Path) -> None:
-    for suffix in (".py", ".ipynb"):
-        shutil.copy(ROOT / "notebooks" / f"{name}{suffix}", tmp_path)
-    shutil.copy(ROOT / "jupytext.toml", tmp_path)
-    before = (tmp_path / f"{name}.ipynb").read_bytes()
-    command = [sys.executable, "-m", "jupytext", "--to", "ipynb", "--update", f"{name}.py"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / f"{name}.ipynb").read_bytes() == before, "run `make notebooks` and commit the pair"
+def test_updating_the_pair_changes_nothing(name: str, updated: Path) -> None:
+    before = (ROOT / "notebooks" / f"{name}.ipynb").read_bytes()
+    assert (updated / f"{name}.ipynb").read_bytes() == before, "run `make notebooks` and commit the pair"
 
 
 def test_a_changed_script_would_be_seen(tmp_path: Path) -> None:
