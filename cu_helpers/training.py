@@ -171,7 +171,7 @@ def load_or_train(
     found = _cached(path, config, images, key)
     if found:
         return found
-    with locked(path.with_suffix(".lock")):  # of two that want it at once, one trains and the other reads
+    with locked(path.parent / ".locks" / path.stem):  # of two that want it at once, one trains and the other reads
         found = _cached(path, config, images, key)
         if found:
             return found
