@@ -24,7 +24,7 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests
 
 test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel
 	$(BIN)/python -m pytest -m slow tests

@@ -23,3 +23,11 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp().parent / "cache"  # one for all workers
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share a worker and its fixtures; the runs of whole chapters, the longest tests, are spread."""
+    for item in items:
+        alone = item.name.startswith("test_a_chapter_runs_at_smoke")
+        item.add_marker(pytest.mark.xdist_group(item.name if alone else str(item.path)))
