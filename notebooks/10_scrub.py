@@ -316,8 +316,9 @@ def scrubbed(settings):
     return evaluate(unlearn("scrub", original.model, class_task, settings, lab.seed).model, class_task)
 
 
+class_settings = arena.settings_of(lab, "class", "scrub")
 for count in (0, 1, 3, 5):
-    forgotten, kept = by_max_steps(scrubbed, arena.settings_of(lab, "class", "scrub"), count)
+    forgotten, kept = by_max_steps(scrubbed, class_settings, count)
     print(f"{count} max passes of 5: forgotten {forgotten:5.1f} %, retained test {kept:5.1f} %")
     assert 0 <= forgotten <= 100
 

@@ -106,3 +106,12 @@ def test_what_a_copy_cannot_be_made_of_is_told() -> None:
         cell.source = cell.source.replace("### BEGIN SOLUTION", "")
     with pytest.raises(ValueError, match="no marked region"):
         student_copy(unmarked)
+
+
+def test_the_instructors_table_counts_what_the_chapters_hold() -> None:
+    page = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        tasks = [cell for cell in chapter(name).cells if identity(cell, "exercise") and cell.cell_type == "markdown"]
+        told = [re.search(r"importance (\d) of 5 · (\d+) minutes", cell.source) for cell in tasks]
+        value, minutes = (sum(int(found[part]) for found in told if found) for part in (1, 2))
+        assert re.search(rf"\| {name[:2]} \| \d+ \| {len(tasks)} \| {minutes} \| {value} \|", page), name
