@@ -28,7 +28,7 @@ def test_a_grid_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path: Pat
     seen: dict[str, tuple[int, str]] = {}
     for number in range(10):
         process = killed.start()
-        time.sleep(draw.uniform(0.02, 0.2) * whole)
+        time.sleep(draw.uniform(0.05, 0.3) * whole)
         if number % 2:
             os.killpg(process.pid, signal.SIGKILL)  # everything that was started
         else:
