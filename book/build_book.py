@@ -34,7 +34,8 @@ QUIET = ["--IPKernelApp.log_level=ERROR"]  # its warnings on transport mean noth
 def fingerprint(chapter: Path, settings: dict[str, str]) -> str:
     """A hash of all that a chapter's outputs depend on."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    sources = [chapter, *sorted((ROOT / "cu_helpers").rglob("*.py")), *sorted((BOOK / "results").rglob("*.json"))]
+    package = sorted(path for path in (ROOT / "cu_helpers").rglob("*") if path.suffix in (".py", ".csv"))
+    sources = [chapter, *package, *sorted((BOOK / "results").rglob("*.json"))]
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
