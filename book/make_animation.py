@@ -62,8 +62,8 @@ def paths(task: ForgetTask, original: EmbeddingClassifier) -> tuple[list[int], l
     before, after = accuracy(original, task.forget_test), accuracy(result.model, task.forget_test)
     others = accuracy(original, task.retain_test), accuracy(result.model, task.retain_test)
     told = (
-        f"Unseen images answered right: of the {task.classes[label]} {before:.0f} % before and {after:.0f} % after, "
-        f"of the others {others[0]:.0f} % and {others[1]:.0f} %"
+        f"Unseen images answered right: of digit {task.classes[label]}, {before:.0f} % before and {after:.0f} % after; "
+        f"of the others, {others[0]:.0f} % and {others[1]:.0f} %"
     )
     return shown, images, torch.stack(frames), steps, told
 

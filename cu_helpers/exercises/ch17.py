@@ -97,7 +97,7 @@ def traced(records: Sequence[Mapping[str, Any]]) -> tuple[Interval, set[tuple[in
 @exercise("17-3", traced)
 def check_traced(f: Candidate, seed: int) -> None:
     """Three records whose sets of images differ in accuracy."""
-    records = [
+    records: list[dict[str, Any]] = [
         {"seed": number, "commit": f"{number:012x}", "metrics": {"retain_test": 80.0 + number + seed % 7, "test": 70.0}}
         for number in range(3)
     ]
