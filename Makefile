@@ -31,10 +31,10 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
 test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel, a killed grid, Slurm
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests
 
 reproduce: .venv/installed ## run the grid: PROFILE= DATASET= JOBS= MODELS= PARTS= METHODS= SEEDS=, again to go on
 	$(BIN)/python book/reproduce.py $(GRID)

@@ -5,7 +5,6 @@ No test reads or writes the user's own cache.
 
 import os
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,3 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp().parent / "cache"  # one for all workers
     folder.mkdir(exist_ok=True)
     return folder
-
-
-@pytest.hookimpl(wrapper=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """A file's tests share a worker and its fixtures; the runs of whole chapters, the longest tests, are spread."""
-    for item in items:
-        alone = item.name.startswith("test_a_chapter_runs_at_smoke")
-        item.add_marker(pytest.mark.xdist_group(item.name if alone else str(item.path)))
-    return (yield)
