@@ -1,5 +1,6 @@
 """Recorded runs: one JSON file each, so that every number in the book can be traced."""
 
+import copy
 import json
 import os
 import re
@@ -171,7 +172,8 @@ def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
     folders = (profile,) if profile else PROFILES
     paths = [path for name in sorted(folders) for path in sorted(results_folder().glob(f"{name}/*.json"))]
     runs = [read_run(path) for path in paths if _may_match(path.stem, match)]
-    return [run for run in runs if all(run.get(key) == value for key, value in match.items())]
+    # Copies: what a reader changes in a run must not reach the next reader.
+    return [copy.deepcopy(run) for run in runs if all(run.get(key) == value for key, value in match.items())]
 
 
 def values(runs: Iterable[dict[str, Any]], metric: str) -> list[float]:

@@ -33,6 +33,10 @@
       button.addEventListener("click", function () { drawing.setCurrentTime(0); });
     });
   });
+  // A wide table scrolls in its own box; the keyboard must reach it.
+  window.addEventListener("load", function () {
+    document.querySelectorAll(".bd-article table").forEach(function (table) { table.tabIndex = 0; });
+  });
   document.addEventListener("toggle", function (event) {
     // A plot inside a folded solution has no width until it opens.
     event.target.querySelectorAll(".plotly-graph-div").forEach(function (plot) {
