@@ -24,25 +24,22 @@ from cu_helpers.experiments import (
     record_unlearning,
     retrained_model,
 )
+from cu_helpers.grid import CURVES, samples_of
 from cu_helpers.models import EmbeddingClassifier
 from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import commit, record_path
 from cu_helpers.training import TrainedModel
-from cu_helpers.tuning import GRIDS, SEARCH_MODEL, best, record_search, search, search_path, tuned_settings
+from cu_helpers.tuning import (
+    GRIDS,
+    SEARCH_MODEL,
+    SEARCH_SEED,
+    best,
+    record_search,
+    search,
+    search_path,
+    tuned_settings,
+)
 from cu_helpers.unlearning import METHODS, Stopping
-
-SEARCH_SEED = 100
-# Fig. 2's methods, and after how many batches each is looked at.
-CURVES = {
-    "contrastive": 4,
-    "finetune": 14,
-    "gradient_ascent": 4,
-    "boundary_shrink": 4,
-    "boundary_expansion": 4,
-    "scrub": 15,
-    "unsir": 15,
-}
-FEW = 50  # samples that LCODEC forgets on natural images; it takes hours for the paper's 500
 
 
 def methods(kind: str, wanted: list[str] | None) -> list[str]:
@@ -57,8 +54,9 @@ def methods(kind: str, wanted: list[str] | None) -> list[str]:
 
 def task_of(method: str, dataset: Dataset, profile: Profile, kind: str, seed: int) -> ForgetTask:
     """The profile's task, or, for LCODEC, the first few of the same samples."""
-    if method == "lcodec" and profile.count > FEW:
-        return forget_samples(dataset, FEW, seed)
+    count = samples_of(method, profile)
+    if count != profile.count:
+        return forget_samples(dataset, count, seed)
     return make_task(dataset, profile, kind, seed)
 
 

@@ -30,9 +30,7 @@ from cu_helpers.metrics import evaluate
 from cu_helpers.profiles import PROFILES, Profile, get_profile
 from cu_helpers.results import commit, describe_device, plain, record, record_path
 from cu_helpers.training import accuracy
-from cu_helpers.tuning import Trial, tuning_score, tuning_sets
-
-SEARCH_SEED = 100
+from cu_helpers.tuning import SEARCH_SEED, Trial, tuning_score, tuning_sets
 
 
 @dataclass(frozen=True)

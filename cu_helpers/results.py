@@ -145,13 +145,18 @@ def _read(path: Path, changed: int, size: int) -> dict[str, Any]:
     return {**run, "path": path.name}
 
 
-def read_run(path: Path) -> dict[str, Any]:
-    """One recorded run, with its file's name as "path". Raises DataFileError if the file is not a run."""
+def _cached(path: Path) -> dict[str, Any]:
+    """One recorded run as the cache holds it: not to be changed, nor handed on without a copy."""
     try:
         status = path.stat()
     except OSError as error:
         raise DataFileError(f"{path} is not a recorded run ({error}); make it first") from error
-    return dict(_read(path, status.st_mtime_ns, status.st_size))
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """One recorded run, with its file's name as "path". Raises DataFileError if the file is not a run."""
+    return copy.deepcopy(_cached(path))
 
 
 def _may_match(stem: str, match: Mapping[str, Any]) -> bool:
@@ -171,7 +176,7 @@ def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
     """
     folders = (profile,) if profile else PROFILES
     paths = [path for name in sorted(folders) for path in sorted(results_folder().glob(f"{name}/*.json"))]
-    runs = [read_run(path) for path in paths if _may_match(path.stem, match)]
+    runs = [_cached(path) for path in paths if _may_match(path.stem, match)]
     # Copies: what a reader changes in a run must not reach the next reader.
     return [copy.deepcopy(run) for run in runs if all(run.get(key) == value for key, value in match.items())]
 

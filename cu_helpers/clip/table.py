@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..comparison import NONE_RECORDED, interval
+from ..comparison import NONE_RECORDED, Pair, interval
 from ..figures import LABELS
 from ..paper import TABLE_13
 from ..results import read_runs, results_folder
@@ -13,9 +13,6 @@ from ..tuning import Trial
 
 ROWS = ("original", "retrain", "contrastive", "gradient_ascent", "finetune")
 PAPER_NAMES = ROWS[2:]  # the methods that section D.6 compares
-
-
-Pair = tuple[dict[str, Any], dict[str, Any]]
 
 
 def _pairs(dataset: str, clip_model: str, method: str, variant: str | None) -> list[Pair]:

@@ -106,6 +106,13 @@ def test_cifar10_has_every_method_with_every_seed(task: str, seeds: range) -> No
         assert held[key] == set(seeds), key
 
 
+def test_a_change_to_a_run_does_not_reach_the_next_reader() -> None:
+    path = record(CPU, **run())
+    for read in (lambda: read_run(path), lambda: read_runs("smoke")[0]):
+        read()["metrics"]["forget"] = -1.0
+        assert read()["metrics"]["forget"] == 12.5
+
+
 def test_retrain_never_saw_the_class() -> None:
     for one in committed():
         # A CLIP can be asked for a class that it never saw, and may guess it.
