@@ -8,7 +8,6 @@ What stands after `--` goes to Snakemake as it is.
 """
 
 import argparse
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from cu_helpers import grid_parts
 from cu_helpers.data import DATASETS
 from cu_helpers.estimate import estimate
-from cu_helpers.files import locked
+from cu_helpers.files import locked, try_lock
 from cu_helpers.gpus import visible_gpus
 from cu_helpers.models import MODELS
 from cu_helpers.profiles import PROFILES
@@ -64,7 +63,8 @@ def snakemake(wanted: argparse.Namespace, extra: list[str], gpus: int) -> list[s
     }
     words = [sys.executable, "-m", "snakemake", "runs" if wanted.runs_only else "all"]
     words += ["--snakefile", str(ROOT / "notebooks" / "Snakefile"), "--directory", str(wanted.work.resolve())]
-    words += ["--keep-going", "--rerun-incomplete", "--rerun-triggers", "mtime"]
+    words += ["--keep-going", "--rerun-triggers", "mtime"]
+    words += ["--ignore-incomplete"]  # an output that exists is whole, also if its start was killed before it knew
     words += ["--nolock"]  # two starts at once are kept apart by the lock that this process holds
     words += ["--quiet", "rules", "host", "--latency-wait", "30"]
     if "--executor" not in extra:
@@ -78,14 +78,12 @@ def snakemake(wanted: argparse.Namespace, extra: list[str], gpus: int) -> list[s
 
 def hold(path: Path) -> None:
     """Hold a lock until this process ends, also when it has become another program; wait for it if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    os.set_inheritable(handle, True)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    handle = try_lock(path)
+    if handle is None:
         print("Another start works on this folder; waiting until it ends", flush=True)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle = try_lock(path, wait=True)
+    assert handle is not None
+    os.set_inheritable(handle, True)
 
 
 def drop_old_tables(tables: Path, records: list[Path]) -> None:

@@ -53,13 +53,16 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def try_lock(path: Path) -> int | None:
-    """Hold the lock file `path` until this process ends; None if another process holds it, else the descriptor."""
+def try_lock(path: Path, wait: bool = False) -> int | None:
+    """Hold the lock file `path` until this process ends, and return its descriptor.
+
+    If another process holds it: None, or with `wait` only when that one lets go.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None

@@ -1,6 +1,9 @@
 """A small smoke grid: a notebook that fails says so and the rest goes on; the same command finishes it."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 from grids import Grid
@@ -18,12 +21,30 @@ def spoil(grid: Grid) -> Path:
     return path
 
 
+def kill_once_there(grid: Grid, folder: Path) -> dict[str, tuple[int, str]]:
+    """Start the grid, kill all of it as soon as `folder` holds a file, and return the finished files.
+
+    Snakemake has then not yet seen that the step is done, and takes its output for incomplete.
+    """
+    process, give_up = grid.start(), time.monotonic() + 300
+    while not list(folder.glob("*.json")):
+        assert process.poll() is None, f"the grid ended and nothing appeared in {folder}"
+        assert time.monotonic() < give_up, f"nothing appeared in {folder}"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return {name: file for name, file in grid.finished().items() if Path(name).parent == folder}
+
+
 def test_a_failing_notebook_names_itself_and_the_rest_goes_on(tmp_path: Path) -> None:
     words = ("--parts", "timed", "--methods", "finetune", "--seeds", "0", "--retries", "0", "--jobs", "2")
     grid = Grid(tmp_path, *words)
     spoiled = spoil(grid)
+    kept = kill_once_there(grid, grid.work / "original" / "smoke")
 
     made = grid.run()
+    after = grid.finished()
+    assert {name: after[name] for name in kept} == kept, "what a killed start finished is not made again"
     assert made.returncode == 1, made.stdout
     assert "2 runs wanted: 0 recorded, 2 to do" in made.stdout
     (line,) = {line.strip() for line in made.stdout.splitlines() if "failed in cell" in line}
