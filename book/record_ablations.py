@@ -57,7 +57,7 @@ def main() -> int:
         original = original_model(dataset, profile, seed)
         if not wanted.counts:
             task = make_task(dataset, profile, wanted.task, seed)
-            for planned in variants(ours, wanted.task):
+            for planned in variants(ours, wanted.task, profile.count):
                 run(profile, original, task, "contrastive", planned, seed, wanted.shared)
             continue
         for count in COUNTS:

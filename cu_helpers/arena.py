@@ -1,7 +1,7 @@
 """Methods run here and now on one task, over seeds, beside Retrain: what chapters 07 to 13 share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .comparison import HEADS, SETS, short
@@ -15,6 +15,9 @@ from .strips import strip
 from .tuning import searches, tuned_settings
 from .unlearning import METHODS, UnlearningResult, unlearn
 
+SMOKE_ROUNDS = 3  # as in the profile's own settings
+SMOKE_CHECKS = 8  # steps between two rows of a curve
+
 
 @dataclass(frozen=True)
 class Bout:
@@ -27,14 +30,24 @@ class Bout:
 
 
 def settings_of(lab: Lab, kind: str, method: str) -> Any:
-    """The tuned settings of a method, or the profile's where no search is recorded; one line says which."""
+    """The tuned settings of a method, or the profile's where no search is recorded; one line says which.
+
+    At smoke a search's number of rounds is cut to what the profile allows.
+    """
     try:
         settings = tuned_settings(lab.profile, kind, method)
         print(f"{method}, {kind}: the best of its recorded search")
-        return settings
+        return brief(lab, settings)
     except DataFileError:
         print(f"{method}, {kind}: no search is recorded for {lab.profile.dataset}; the profile's settings")
         return lab.profile.settings(method, kind) or METHODS[method].settings()
+
+
+def brief(lab: Lab, settings: Any) -> Any:
+    """The settings, at smoke with few rounds: a run of seconds shows that everything works."""
+    if lab.profile.name == "smoke" and hasattr(settings, "max_rounds"):
+        return replace(settings, max_rounds=min(SMOKE_ROUNDS, settings.max_rounds))
+    return settings
 
 
 def seeds_of(lab: Lab, kind: str) -> tuple[int, ...]:
@@ -72,11 +85,22 @@ def table(kind: str, bouts: Mapping[str, Sequence[Bout]]) -> str:
     return "\n".join(rows)
 
 
+def sparse(settings: Any) -> Any:
+    """The settings with a stop check, and so a row of the curve, every eighth step where they ask for more."""
+    every = settings.stopping.check_every
+    if every is None or every >= SMOKE_CHECKS:
+        return settings
+    return replace(settings, stopping=replace(settings.stopping, check_every=SMOKE_CHECKS))
+
+
 def show_curve(lab: Lab, kind: str, runs: Mapping[str, tuple[str, Any]], caption: str) -> None:
     """Fig. 2 for some methods: accuracy on the forgotten images over the images passed, one seed.
 
-    runs: label -> (method, settings); settings say how often a row is written.
+    runs: label -> (method, settings); settings say how often a row is written, at smoke every eighth
+    step at most.
     """
+    if lab.profile.name == "smoke":
+        runs = {name: (method, sparse(brief(lab, settings))) for name, (method, settings) in runs.items()}
     task = lab.class_task() if kind == "class" else lab.sample_task()
     kept = SETS[kind][-1]
     original = lab.original()

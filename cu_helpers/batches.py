@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .ablations import fitting
 from .comparison import NONE_RECORDED, interval, paired_runs
 from .errors import DataFileError
 from .figures import LABELS
@@ -46,9 +47,7 @@ def batch_sizes(count: int) -> tuple[int, ...]:
 
     A batch holds no more than all of them: of fewer than 128 a ninth, a quarter, a half and all.
     """
-    if count >= 128:
-        return (16, 32, 64, 128)
-    return tuple(sorted({max(1, count // part) for part in (9, 4, 2, 1)}))
+    return fitting((16, 32, 64, 128), count)
 
 
 def base_settings(profile: Profile, method: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
-from .ablations import BATCH_SIZES, OMEGAS, TEMPERATURES
+from .ablations import SWEEP, TEMPERATURES
 from .claim_rules import KEPT, ZERO, at_scale, average
 from .claims import Outcome, of_parts
 from .clip.table import recorded_runs as clip_runs
@@ -38,6 +38,15 @@ def roughness(curve: Sequence[dict[str, float]], name: str = "test") -> float:
     return sum(steps) / len(steps) if steps else 0.0
 
 
+def swept(dataset: str, profile: str) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """The runs of Figs. 3 and 4: (batch size, omega) -> one a seed."""
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for run in read_runs(profile, dataset=dataset, method="contrastive", table=SWEEP, model="resnet18"):
+        settings = run["settings"]["contrastive"]
+        found.setdefault((settings["batch_size"], settings["omega"]), []).append(run)
+    return dict(sorted(found.items()))
+
+
 def larger_is_steadier(what: str) -> Any:
     """The rule that larger omega ("omega") or batches ("batch") make test accuracy change less from check to check."""
 
@@ -45,13 +54,9 @@ def larger_is_steadier(what: str) -> Any:
         """With more, test accuracy changes less from one stop check to the next, all else equal."""
         rough: dict[tuple[int, int], float] = {}
         count = 0
-        for size in BATCH_SIZES:
-            for omega in OMEGAS:
-                variant = f"batch {size} omega {omega}"
-                runs = read_runs(profile, dataset=dataset, method="contrastive", variant=variant, model="resnet18")
-                if runs:
-                    count += len(runs)
-                    rough[size, omega] = average([roughness(run["curve"]) for run in runs])
+        for (size, omega), runs in swept(dataset, profile).items():
+            count += len(runs)
+            rough[size, omega] = average([roughness(run["curve"]) for run in runs])
         fixed, moved = (0, 1) if what == "omega" else (1, 0)
         pairs = [(a, b) for a, b in combinations(sorted(rough), 2) if a[fixed] == b[fixed] and a[moved] < b[moved]]
         if not pairs:
@@ -82,14 +87,14 @@ def every_class(dataset: str, profile: str) -> Outcome | None:
 
 def many_samples(dataset: str, profile: str) -> Outcome | None:
     """At every number of samples but the main one, a smaller loss of test accuracy than Fisher's."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, list[float]]] = {}
     count = 0
     for method in ("contrastive", "fisher"):
-        for run in read_runs(profile, dataset=dataset, method=method, variant="tuned", model="resnet18"):
-            if run["table"] == "Table 11":
-                count += 1
-                found.setdefault(run["task"], {})[method] = run["metrics"]["test"]
-    both = {task: values for task, values in found.items() if len(values) == 2}
+        for run in read_runs(profile, dataset=dataset, method=method, table="Table 11", model="resnet18"):
+            count += 1
+            found.setdefault(run["task"], {}).setdefault(method, []).append(run["metrics"]["test"])
+    means = {task: {name: average(runs) for name, runs in of.items()} for task, of in found.items()}
+    both = {task: values for task, values in means.items() if len(values) == 2}
     if not both:
         return None
     parts = [values["contrastive"] >= values["fisher"] for values in both.values()]

@@ -159,7 +159,7 @@ def planned(cell: Cell) -> ablations.Planned:
         elif cell.kind == "samples" and cell.amount != samples_of(cell.method, size):
             main = "Table 11"
         return main, variant, ours, ()
-    for plan in ablations.variants(ours, cell.kind) if cell.method == "contrastive" else []:
+    for plan in ablations.variants(ours, cell.kind, size.count) if cell.method == "contrastive" else []:
         if plan[1] == variant:
             return plan
     for one in batches.plans({cell.method: ours}, batches.batch_sizes(size.count)):

@@ -90,7 +90,7 @@ def _classes(wanted: Wanted, seed: int) -> Iterator[Cell]:
 def _settings(wanted: Wanted, kind: str, seed: int) -> Iterator[Cell]:
     if wanted.has("contrastive"):
         ours = wanted.size.settings("contrastive", kind) or METHODS["contrastive"].settings()  # for the names alone
-        for _, variant, _, _ in ablations.variants(ours, kind):
+        for _, variant, _, _ in ablations.variants(ours, kind, wanted.size.count):
             yield wanted.cell(kind, "contrastive", variant, seed)
 
 

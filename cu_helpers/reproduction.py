@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .ablations import COUNTS, TEMPERATURES
+from .ablations import TEMPERATURES
 from .comparison import HEADS
 from .figures import LABELS
+from .grid_parts import counts
 from .ledger import Ledger
 from .metrics import mean_interval
 from .paper import LOST, numbers
@@ -153,19 +154,24 @@ def class_table(table: str, ledger: Ledger) -> str:
 
 
 def count_table(ledger: Ledger) -> str:
-    """Table 11: other numbers of forgotten samples, on CIFAR-10 at the paper's size and at profile laptop."""
+    """Table 11: other numbers of forgotten samples, on CIFAR-10 at the paper's size, and where runs are recorded."""
     columns, rows = ["test", "forget"], []
-    for profile in ("paper", "laptop"):
-        for count in sorted({*COUNTS, get_profile(profile, "cifar10").count}):
+    for dataset, profile in SCALES:
+        size = get_profile(profile, dataset)
+        recorded = read_runs(profile, dataset=dataset, model="resnet18", table="Table 11")
+        if not recorded and (dataset, profile) != SCALES[0]:
+            continue
+        for number in sorted({*counts(size), size.count}):
             for method in ("retrain", "contrastive", "fisher"):
                 variant = None if method == "retrain" else "tuned"
                 runs = read_runs(
-                    profile, dataset="cifar10", model="resnet18", method=method, variant=variant, task=f"samples{count}"
+                    profile, dataset=dataset, model="resnet18", method=method, variant=variant, task=f"samples{number}"
                 )
                 ours = {name: cell([(run["metrics"][name], run) for run in runs], ledger) for name in columns}
-                printed = f"samples{count} {method}"
-                rows.append([profile, str(count), LABELS[method], *_alternating("Table 11", printed, ours, columns)])
-    return _markdown(["profile", "samples", "method", *_head(columns)], rows)
+                printed = f"samples{number} {method}" if dataset == "cifar10" else None
+                cells = _alternating("Table 11", printed, ours, columns)
+                rows.append([dataset, profile, str(number), LABELS[method], *cells])
+    return _markdown(["data", "profile", "samples", "method", *_head(columns)], rows)
 
 
 def temperature_table(ledger: Ledger) -> str:

@@ -70,7 +70,7 @@ from cu_helpers.unlearning import unlearn
 
 lab = notebook.setup(profile, dataset, model, seed)
 quick = lab.profile.name == "smoke"  # fewer seeds and points, to see that everything runs
-seeds = lab.profile.sample_seeds[: 2 if quick else None]
+seeds = lab.profile.sample_seeds[: 1 if quick else None]
 
 # %% [markdown]
 # ## A point on a sphere

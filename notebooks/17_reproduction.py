@@ -58,10 +58,10 @@ import plotly.graph_objects as go
 from IPython.display import HTML, Markdown, display
 
 from cu_helpers import batches, claims, exercises, figures, notebook, paper, reproduction
-from cu_helpers.ablations import BATCH_SIZES, OMEGAS
+from cu_helpers.ablations import OMEGAS
 from cu_helpers.claim_list import CLAIMS, SCALES
 from cu_helpers.claim_rules import KEPT, NEAR, ZERO
-from cu_helpers.claim_rules_appendix import FLAT
+from cu_helpers.claim_rules_appendix import FLAT, swept
 from cu_helpers.clip import table_13
 from cu_helpers.comparison import paired_runs
 from cu_helpers.ledger import Ledger
@@ -371,31 +371,29 @@ display(HTML(ledger.cite("records of Figure 2", read_runs(size, dataset="cifar10
 
 
 # %%
-def sweep(size, fixed):
+def sweep(scale, fixed):
     """Curves of test accuracy for the varied batch sizes at one omega, or for all omegas at one batch size."""
     found = {}
-    for batch in BATCH_SIZES:
-        for omega in OMEGAS:
-            if fixed not in (("batch", batch), ("omega", omega)):
-                continue
-            matching = read_runs(size, dataset="cifar10", variant=f"batch {batch} omega {omega}")
-            if matching:
-                rows = matching[0]["curve"]
-                label = f"omega {omega}" if fixed[0] == "batch" else f"batch {batch}"
-                found[label] = (list(range(1, len(rows) + 1)), [row["test"] for row in rows])
+    for (batch, omega), runs in swept(*scale).items():
+        if fixed in (("batch", batch), ("omega", omega)):
+            rows = runs[0]["curve"]
+            label = f"omega {omega}" if fixed[0] == "batch" else f"batch {batch}"
+            found[label] = (list(range(1, len(rows) + 1)), [row["test"] for row in rows])
     return found
 
 
-sizes_with = [name for name in ("paper", "laptop") if sweep(name, ("batch", BATCH_SIZES[1]))]
-for title, fixed in (("Figure 3", ("batch", BATCH_SIZES[1])), ("Figure 4", ("omega", OMEGAS[-1]))):
-    if not sizes_with:
-        print(f"{title}: no run of this kind is recorded in this copy of the book")
-        continue
-    figures.show(
-        figures.lines(sweep(sizes_with[0], fixed), "stop checks", "accuracy on test images (%)"),
-        f"{title}: CIFAR-10, profile {sizes_with[0]}, {fixed[0]} {fixed[1]}. Steadier is better.",
-        "Lines of test accuracy against stop checks, one for each value of the varied setting.",
-    )
+scale = next((scale for scale in SCALES if swept(*scale)), None)
+if scale is None:
+    print("no run of this kind is recorded in this copy of the book")
+else:
+    name, size = scale
+    second = sorted({batch for batch, _ in swept(*scale)})[1]
+    for title, fixed in (("Figure 3", ("batch", second)), ("Figure 4", ("omega", OMEGAS[-1]))):
+        figures.show(
+            figures.lines(sweep(scale, fixed), "rounds", "accuracy on test images (%)"),
+            f"{title}: {name}, profile {size}, seed 0, {fixed[0]} {fixed[1]}. Steadier is better.",
+            "Lines of test accuracy against rounds, one for each value of the varied setting.",
+        )
 
 # %% [markdown] tags=["exercise:17-1"]
 # ### Exercise 17-1 · A stricter rule

@@ -17,7 +17,7 @@ class Grid:
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.results, self.work = folder / "results", folder / "work"
-        self.words = words
+        self.words, self.end = words, "--runs-only"  # or "--no-book": the tables as well
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -28,7 +28,7 @@ class Grid:
 
     def command(self, *more: str) -> list[str]:
         """The command line of `make reproduce`."""
-        start = [sys.executable, str(ROOT / "book" / "reproduce.py"), "--profile", "smoke", "--runs-only"]
+        start = [sys.executable, str(ROOT / "book" / "reproduce.py"), "--profile", "smoke", self.end]
         return [*start, "--work", str(self.work), *self.words, *more]
 
     def run(self, *more: str, timeout: float = 1200) -> "subprocess.CompletedProcess[str]":

@@ -59,6 +59,7 @@ def test_a_failing_notebook_names_itself_and_the_rest_goes_on(tmp_path: Path) ->
 
     spoiled.unlink()
     before.pop(str(spoiled))
+    grid.end = "--no-book"
     again = grid.run()
     assert again.returncode == 0, again.stdout
     assert "2 runs wanted: 1 recorded, 1 to do" in again.stdout
@@ -68,3 +69,5 @@ def test_a_failing_notebook_names_itself_and_the_rest_goes_on(tmp_path: Path) ->
     executed = grid.work / "notebooks" / "smoke" / f"{FAILING}.ipynb"
     assert '"injected-parameters"' in executed.read_text(encoding="utf-8")
     assert not list((grid.work / "failed").iterdir())
+    tables = (grid.work / "tables" / "smoke" / "17_reproduction.ipynb").read_text(encoding="utf-8")
+    assert "Of 2 recorded runs" in tables, "chapter 17 was run on these records"

@@ -8,7 +8,7 @@ from records import write_run
 
 from cu_helpers import claim_rules, claims, reproduction
 from cu_helpers import claim_rules_appendix as appendix
-from cu_helpers.ablations import BATCH_SIZES, OMEGAS, TEMPERATURES
+from cu_helpers.ablations import BATCH_SIZES, OMEGAS, SWEEP, TEMPERATURES, fitting
 from cu_helpers.claim_list import CLAIMS, SCALES
 from cu_helpers.claims import FAILS, HOLDS, IN_PART, NOT, OPEN, PARTLY, REPRODUCED, UNTESTED, Claim, Outcome
 from cu_helpers.ledger import Ledger
@@ -125,12 +125,31 @@ def test_steadier_runs_are_counted_in_pairs(folder: Path) -> None:
     for size in BATCH_SIZES:
         for omega in OMEGAS:
             curve = [{"test": 80.0}, {"test": 80.0 + 10 / omega}, {"test": 80.0}]
-            put(folder, "contrastive", f"batch {size} omega {omega}", task="samples500", curve=curve)
+            settings = {"contrastive": {"batch_size": size, "omega": omega}}
+            name, common = f"batch {size} omega {omega}", {"task": "samples500", "table": SWEEP, "settings": settings}
+            put(folder, "contrastive", name, curve=curve, **common)
     assert says(appendix.larger_is_steadier("omega")(*PLACE)) == HOLDS
     found = appendix.larger_is_steadier("batch")(*PLACE)
     assert found is not None
     assert found.evidence == "steadier in 18 of 18 pairs that differ in batch alone", "as steady counts"
     assert appendix.roughness([{"test": 1.0}]) == 0
+
+
+def test_batches_of_a_sweep_fit_the_samples() -> None:
+    assert fitting(BATCH_SIZES, 500) == BATCH_SIZES
+    assert fitting(BATCH_SIZES, 36) == (4, 9, 18, 36)
+    assert fitting(BATCH_SIZES, 3) == (1, 3)
+
+
+def test_many_samples_takes_the_mean_over_seeds(folder: Path) -> None:
+    common = {"task": "samples200", "table": "Table 11"}
+    for seed, ours in enumerate((80.0, 90.0)):
+        put(folder, "contrastive", seed=seed, metrics={"test": ours, "forget": 0.0}, **common)
+        put(folder, "fisher", seed=seed, metrics={"test": 86.0, "forget": 0.0}, **common)
+    found = appendix.many_samples(*PLACE)
+    assert says(found) == FAILS
+    assert found is not None
+    assert found.evidence == "samples200: 85.0 % against 86.0 %"
 
 
 def test_every_class_and_other_architectures(folder: Path) -> None:

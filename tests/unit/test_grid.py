@@ -199,7 +199,7 @@ def test_snakemakes_command_tells_the_grid_what_is_wanted(tmp_path: Path) -> Non
     words = ["--profile", "paper", "--dataset", "svhn", "--jobs", "4", "--gpu-slots", "2", "--work", str(tmp_path)]
     wanted = reproduce.command_line().parse_args([*words, "--parts", "class", "counts", "--seeds", "0", "1"])
     local = reproduce.snakemake(wanted, [], gpus=3)
-    assert {"--keep-going", "--rerun-incomplete", "gpu=6", "parts=class counts", "seeds=0 1", "shared=4"} <= set(local)
+    assert {"--keep-going", "--ignore-incomplete", "gpu=6", "parts=class counts", "seeds=0 1", "shared=4"} <= set(local)
     assert local[local.index("--cores") + 1] == "4"
     assert "timed_threads=4" in local, "a timed run is alone on the machine"
     remote = reproduce.snakemake(wanted, ["--executor", "slurm"], gpus=0)
