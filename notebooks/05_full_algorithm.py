@@ -410,7 +410,7 @@ def gap_figure(swept, x, caption, alt):
 
 sample_base = lab.profile.settings("contrastive", "samples")
 some = lab.profile.sample_seeds[: 1 if quick else 3]
-limit = 3 if quick else 20  # rounds, for every run of the tables below
+limit = 1 if quick else 20  # rounds, for every run of the tables below
 
 # %% [markdown]
 # ## Figs. 3 and 4: how many retained batches, and how large
@@ -589,7 +589,7 @@ def controls(base, limit):
     }
 
 
-class_controls = sweep("class", controls(class_base, 3 if quick else 10), seeds)
+class_controls = sweep("class", controls(class_base, 1 if quick else 10), seeds)
 display(Markdown("**A class**"))
 show_table("variant", class_controls, gap_columns)
 sample_controls = sweep("samples", controls(sample_base, limit), some)
