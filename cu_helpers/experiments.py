@@ -125,7 +125,13 @@ def trace(
     of the measurements is not in the rows' seconds.
     """
     rows: list[dict[str, float]] = []
-    unlearn(method, original.model, task, settings, seed, lambda model, row: rows.append(row | evaluate(model, task)))
+
+    def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        if row["round"] == 0:
+            rows.clear()  # a run that starts over with half the batch
+        rows.append(row | evaluate(model, task))
+
+    unlearn(method, original.model, task, settings, seed, look)
     return rows
 
 
@@ -156,6 +162,8 @@ def unlearning_run(
     rows: list[dict[str, float]] = []
 
     def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        if row["round"] == 0:
+            rows.clear()  # a run that starts over with half the batch
         at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
         rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
 
@@ -178,7 +186,7 @@ def unlearning_run(
         "variant": variant,
         "task": describe_task(task),
         "seed": seed,
-        "settings": {"config": original.model.config, "train_images": len(task.train), method: settings},
+        "settings": {"config": original.model.config, "train_images": len(task.train), method: result.settings},
         "metrics": evaluate(result.model, task),
         "seconds": result.seconds,
         "check_seconds": result.check_seconds,

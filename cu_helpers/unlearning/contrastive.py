@@ -17,6 +17,7 @@ from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
 RETAINED = ("random", "first")
+BATCH_SIZES = {"class": 64, "samples": 128}  # Table 6
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def contrastive(
     in one forward, so BatchNorm sees their mixture, as in the released code. The step descends
     Eq. 7: lambda_CE * CE(H(E(X^r)), Y^r) + lambda_UL * L_UL.
     """
-    size = settings.batch_size or (64 if task.kind == "class" else 128)
+    size = settings.batch_size or BATCH_SIZES[task.kind]
     model.train()
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
