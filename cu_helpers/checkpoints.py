@@ -55,7 +55,8 @@ def save_weights(
 ) -> None:
     """Write named weights of any shape to `path` as safetensors, aside and renamed.
 
-    beside: called before the rename, for a file that belongs to this one. Raises StorageError.
+    beside: called before the rename, for a file that belongs to this one. Raises StorageError,
+    into which every OSError is turned.
     """
 
     def write(aside: Path) -> None:

@@ -157,7 +157,7 @@ def unlearning_run(
     task. retrain_steps: end the run after as many seconds as that many of Retrain's steps take here
     and now, whatever its stop rule says. shared: how many processes use the device at once. Alone,
     the record has retrain_step_seconds, the mean of what was measured just before and just after the
-    run; beside others seconds say too little for that.
+    run; beside others seconds say too little for that. Raises ValueError for retrain_steps beside others.
     """
     rows: list[dict[str, float]] = []
 
@@ -221,7 +221,7 @@ def record_unlearning(
 ) -> dict[str, float]:
     """Unlearn, measure and record one run, see `unlearning_run`; return the metrics.
 
-    verified: also attack and audit the model, see `verify`; this needs retrained.
+    verified: also attack and audit the model, see `verify`; this needs retrained, and raises ValueError without.
     """
     if verified and retrained is None:
         raise ValueError("a run is audited against Retrain; pass the retrained model too, or verified=False")

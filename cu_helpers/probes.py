@@ -99,7 +99,7 @@ def class_neighbours(x: Tensor, labels: Tensor, label: int, seed: int = 0) -> fl
 def label_neighbours(x: Tensor, labels: Tensor, *held_out: tuple[Tensor, Tensor]) -> list[float]:
     """Accuracy in percent of the vote of the five nearest rows of x, by cosine, on each held-out set.
 
-    As `label_probe`. Raises ValueError for fewer than five rows.
+    x (n, d), labels (n,) and held_out as in `label_probe`. Raises ValueError for fewer than five rows.
     """
     if len(x) < NEIGHBOURS:
         raise ValueError(f"{len(x)} images can vote; expected {NEIGHBOURS} or more")

@@ -58,7 +58,10 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
 
 
 def needed_non_members(rate: float) -> int:
-    """How many non-members a false-positive rate needs, so that one of them may be a false positive."""
+    """How many non-members a false-positive rate needs, so that one of them may be a false positive.
+
+    Raises ValueError unless the rate lies between 0 and 1.
+    """
     if not 0 < rate < 1:
         raise ValueError(f"the false-positive rate is {rate!r}; expected a share between 0 and 1, such as 0.01")
     return math.ceil(1 / rate - 1e-9)

@@ -37,7 +37,7 @@ class ShokriAttack:
         return found
 
     def member_rate(self, logits: Tensor, labels: Tensor) -> float:
-        """Percent of the outputs that it calls members; see `says_member`."""
+        """Percent of the outputs (n, classes), with labels (n,), that it calls members; see `says_member`."""
         return 100 * float(self.says_member(logits, labels).mean())
 
 

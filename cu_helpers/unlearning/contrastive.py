@@ -101,7 +101,10 @@ def retained_batch(
 def unlearning_loss(
     z_u: Tensor, y_u: Tensor, z_r: Tensor, y_r: Tensor, kind: str, settings: ContrastiveSettings
 ) -> Tensor:
-    """L_UL of Eq. 7's second term: Eq. 6 for a class, Eq. 5 for samples; a mean over anchors."""
+    """L_UL of Eq. 7's second term, a scalar: Eq. 6 for a class, Eq. 5 for samples; a mean over anchors.
+
+    z_u, z_r: unit-norm embeddings (b, d). y_u, y_r: their labels (b,).
+    """
     if settings.clamp_embeddings:
         z_u, z_r = F.relu(z_u), F.relu(z_r)
     if settings.detach_retained:
