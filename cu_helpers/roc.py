@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Scores = NDArray[np.float64]
 
@@ -46,6 +45,8 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
     perfect separation has no variance, so its interval has no width, however few the scores.
     Raises ValueError for fewer than two scores of a kind or one that is not finite.
     """
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     positive, negative = _scores("member", members, 2), _scores("non-member", non_members, 2)
     m, n = len(positive), len(negative)
     ranks = stats.rankdata(np.concatenate([positive, negative]))
@@ -86,6 +87,8 @@ def tpr_at(members: ArrayLike, non_members: ArrayLike, rate: float, confidence: 
             f"a false-positive rate of {100 * rate:g} % needs {needed} non-members or more, so that one may be "
             f"a false positive; there are {len(negative)}"
         )
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     allowed = math.floor(rate * len(negative) + 1e-9)
     threshold = np.sort(negative)[-(allowed + 1)]
     found = int((positive > threshold).sum())
