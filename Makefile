@@ -8,7 +8,7 @@ GRID = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),-
   $(if $(MODELS),--models $(MODELS)) $(if $(PARTS),--parts $(PARTS)) $(if $(METHODS),--methods $(METHODS)) \
   $(if $(SEEDS),--seeds $(SEEDS)) $(OPTIONS) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
 
-.PHONY: help book offline test test-slow notebooks students reproduce reproduce-plan clean
+.PHONY: help book offline test test-slow speed notebooks students reproduce reproduce-plan clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 17
@@ -35,6 +35,9 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 
 test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel, a killed grid, Slurm
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests
+
+speed: .venv/installed ## how near to what this machine can do: ratios, into book/results/speed (PARTS= some of them)
+	$(BIN)/python book/speed.py $(if $(PARTS),--parts $(PARTS)) $(OPTIONS)
 
 reproduce: .venv/installed ## run the grid: PROFILE= DATASET= JOBS= MODELS= PARTS= METHODS= SEEDS=, again to go on
 	$(BIN)/python book/reproduce.py $(GRID)
