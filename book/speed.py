@@ -45,7 +45,7 @@ def rival_runs(profile: str, dataset: str, device: torch.device, kinds: list[str
     def run() -> list[dict[str, Any]]:
         size = get_profile(profile, dataset)
         loaded = size.shrink(load_dataset(dataset, device=device))
-        schedules = (1, size.training.epochs) if profile == "smoke" else rivals.SCHEDULES
+        schedules = [1, size.training.epochs] if profile == "smoke" else None
         return [rivals.against_retrain(loaded, size, kind, 0, repeats, schedules) for kind in kinds]
 
     return run
@@ -112,7 +112,10 @@ def main() -> int:
         for name, measure in parts(wanted, device).items():
             if name in wanted.parts:
                 print(strftime("%H:%M:%S"), name, flush=True)
-                record = {**record, name: measure(), **head(wanted, device)}
+                found = measure()
+                if name == "rivals":  # of each data set the last measurement stays
+                    found += [one for one in record.get(name, []) if one["dataset"] != wanted.dataset]
+                record = {**record, name: found, **head(wanted, device)}
                 report.write_speed(path, record)
     except (ValueError, DataFileError, StorageError) as error:
         print(f"speed: {error}", file=sys.stderr)

@@ -79,16 +79,14 @@ WORK: dict[str, Callable[[int, torch.device], None]] = {"training": _train_step,
 
 
 def _peak(work: str, width: int, device: torch.device) -> float:
-    """Peak memory in MiB that the work adds to a process which has done nothing but the same at width 1."""
+    """Peak memory in MiB that the work adds to a process which has only imported the package."""
     if device.type == "cuda":
-        WORK[work](1, device)
         torch.cuda.reset_peak_memory_stats(device)
         WORK[work](width, device)
         return torch.cuda.max_memory_allocated(device) / 2**20
-    WORK[work](1, device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     WORK[work](width, device)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return max(1.0, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def peak_memory(widths: list[int], device: torch.device) -> dict[str, Any]:

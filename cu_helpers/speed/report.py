@@ -109,13 +109,14 @@ def rivals_table(record: Mapping[str, Any]) -> str:
         kept = "retain_test" if "retain_test" in retrained else "test"
         lost = "forget_test" if "forget_test" in retrained else "forget"
         quality = (f"{retrained[lost]:.1f}", f"{retrained[kept]:.1f}")
-        rows.append((one["task"], f"Retrain, {one['epochs']} epochs", "–", "1", *quality))
+        task = f"{one['dataset']}, {one['task']}"
+        rows.append((task, f"Retrain, {one['epochs']} epochs", "–", "1", *quality))
         for run in one["runs"]:
             found = run["metrics"]
             seconds = f"{median(run['seconds']):.1f}"
             name = f"{LABELS[run['method']]}, {run['variant']}"
             times = f"{median(run['times_faster']):.0f}"
-            rows.append((one["task"], name, seconds, times, f"{found[lost]:.1f}", f"{found[kept]:.1f}"))
+            rows.append((task, name, seconds, times, f"{found[lost]:.1f}", f"{found[kept]:.1f}"))
     return _table(
         ("task", "method", "seconds", "times faster", "forgotten, unseen or own (%)", "kept, unseen (%)"), rows
     )

@@ -14,12 +14,17 @@ from ..training import accuracy
 from ..tuning import tuned_settings
 from ..unlearning import METHODS, unlearn
 
-SCHEDULES = (4, 6, 9, 15)  # epochs of Retrain that are tried at profile laptop, whose own number is the last
+SHARES = (0.25, 0.4, 0.6, 1.0)  # lengths of Retrain that are tried, as shares of the profile's epochs
 NEAR = 0.5  # points of validation accuracy below the best that still count as good
 RIVALS = {
     "class": ("contrastive", "ssd", "boundary_shrink", "scrub"),
     "samples": ("contrastive", "ssd", "scrub"),
 }
+
+
+def schedules_of(profile: Profile) -> list[int]:
+    """The numbers of epochs of Retrain that are tried, in ascending order."""
+    return sorted({max(1, round(share * profile.training.epochs)) for share in SHARES})
 
 
 def seen_accuracy(model: Any, task: ForgetTask) -> float:
@@ -49,20 +54,20 @@ def variants(profile: Profile, kind: str) -> list[tuple[str, str, Any]]:
 
 
 def against_retrain(
-    dataset: Dataset, profile: Profile, kind: str, seed: int, repeats: int, schedules: Sequence[int] = SCHEDULES
+    dataset: Dataset, profile: Profile, kind: str, seed: int, repeats: int, schedules: Sequence[int] | None = None
 ) -> dict[str, Any]:
     """How many times faster than Retrain each method is, one task and seed.
 
-    Retrain takes the shortest of `schedules` (epochs) that `shortest` allows, on validation images;
-    the models come from the cache or are trained. Its seconds are its steps times the mean of what
+    Retrain takes the shortest of `schedules` (epochs; None means `schedules_of`) that `shortest` allows, on
+    validation images; the models come from the cache or are trained. Its seconds are its steps times the mean of what
     its step took just before and just after the method's run, so that a busy machine slows both.
-    Returns task, seed, schedules, epochs, retrain_metrics, and runs: for each method variant, method,
+    Returns dataset, task, seed, schedules, epochs, retrain_metrics, and runs: for each method variant, method,
     variant, seconds, check_seconds, times_faster (one for each repeat), steps, stopped_by and metrics.
     """
     task = make_task(dataset, profile, kind, seed)
     original = original_model(dataset, profile, seed)
     models = {}
-    for epochs in schedules:
+    for epochs in schedules or schedules_of(profile):
         sized = replace(profile, training=replace(profile.training, epochs=epochs))
         models[epochs] = retrained_model(task, sized, seed).model
     reached = {epochs: seen_accuracy(model, task) for epochs, model in models.items()}
@@ -91,6 +96,7 @@ def against_retrain(
             }
         )
     return {
+        "dataset": dataset.name,
         "task": describe_task(task),
         "seed": seed,
         "schedules": {str(count): value for count, value in reached.items()},

@@ -11,6 +11,7 @@ from conftest import CPU, image_data
 
 from cu_helpers.errors import DataFileError
 from cu_helpers.models import build_model
+from cu_helpers.profiles import get_profile
 from cu_helpers.speed import ceiling, clock, growth, report, rivals, vectorised
 from cu_helpers.unlearning import METHODS, ContrastiveSettings, Stopping
 from cu_helpers.unlearning.fisher import fisher_diagonal
@@ -83,6 +84,11 @@ def test_the_shortest_schedule_is_the_first_within_half_a_point() -> None:
     assert rivals.shortest({15: 75.0}) == 15
 
 
+def test_the_lengths_that_are_tried_end_with_the_profiles_own() -> None:
+    assert rivals.schedules_of(get_profile("laptop", "cifar10")) == [4, 6, 9, 15]
+    assert rivals.schedules_of(get_profile("laptop", "digits")) == [10, 16, 24, 40]
+
+
 def test_every_rival_takes_its_kind_of_task() -> None:
     for kind, names in rivals.RIVALS.items():
         assert all(kind in METHODS[name].tasks for name in names)
@@ -118,6 +124,7 @@ RECORD: dict[str, Any] = {
     "ceiling": [{"model": "resnet18", "width": 16, "share": {"contrastive": 0.96, "scrub": 0.88}, "check_steps": 2.5}],
     "rivals": [
         {
+            "dataset": "cifar10",
             "task": "class5",
             "epochs": 6,
             "retrain_metrics": {"forget_test": 0.0, "retain_test": 78.0},
@@ -147,8 +154,8 @@ def test_tables_set_what_was_measured_beside_the_aim() -> None:
     assert lines[2] == "| resnet18, width 16 | Contrastive | 96 % | 95 % | yes | 2.5 steps |"
     assert lines[3] == "| resnet18, width 16 | SCRUB | 88 % | 90 % | no | – |"
     lines = report.rivals_table(RECORD).split("\n")
-    assert lines[2] == "| class5 | Retrain, 6 epochs | – | 1 | 0.0 | 78.0 |"
-    assert lines[3] == "| class5 | SSD, as searched | 2.0 | 60 | 1.5 | 70.2 |"
+    assert lines[2] == "| cifar10, class5 | Retrain, 6 epochs | – | 1 | 0.0 | 78.0 |"
+    assert lines[3] == "| cifar10, class5 | SSD, as searched | 2.0 | 60 | 1.5 | 70.2 |"
     table = report.parts_table(RECORD)
     assert "| Fisher information, against a loop | 4.0 times faster | 5 times | no |" in table
     assert "| evaluation, of the bare forward | 97 % | 95 % | yes |" in table
