@@ -1,6 +1,6 @@
 """Contrastive unlearning: Algorithm 1 of the paper, with the loss of Eq. 7."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -152,8 +152,3 @@ def contrastive(
             l_ul = unlearning_loss(z_u, y_u, z_r, y_r, task.kind, settings)
             loop.step(optimizer, settings.lambda_ce * l_ce + settings.lambda_ul * l_ul, 2 * len(index))
     return loop.result(settings)
-
-
-def whole_rounds(settings: ContrastiveSettings) -> ContrastiveSettings:
-    """The same settings with the stop rule checked once per round, as Algorithm 1 has it."""
-    return replace(settings, stopping=replace(settings.stopping, check_every=None))

@@ -260,16 +260,31 @@ def test_controls_switch_what_they_name(model: EmbeddingClassifier, tasks: dict[
     assert not all(torch.equal(live.state_dict()[name], model.state_dict()[name]) for name in running)
 
 
-def test_released_and_table_seven() -> None:
+def test_released_is_the_released_code() -> None:
     released = ContrastiveSettings.released(omega=2)
     assert (released.retained, released.push_weight, released.weight_decay) == ("first", "released", 0.0)
     assert released.clamp_embeddings
     assert released.stopping.data == "test"
     assert released.omega == 2
-    assert MINI_IMAGENET_DIM == {"resnet18": 256, "resnet34": 256, "resnet50": 512, "resnet101": 512}
-    assert ContrastiveSettings.mini_imagenet("resnet18").batch_size == 256
-    assert ContrastiveSettings.mini_imagenet("resnet101").learning_rate == 1e-4
-    with pytest.raises(ValueError, match="Table 7"):
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "learning_rate", "feature_dim"),
+    [
+        ("resnet18", 256, 1e-3, 256),
+        ("resnet34", 128, 1e-3, 256),
+        ("resnet50", 128, 1e-4, 512),
+        ("resnet101", 128, 1e-4, 512),
+    ],
+)
+def test_table_seven_row_by_row(model: str, batch_size: int, learning_rate: float, feature_dim: int) -> None:
+    settings = ContrastiveSettings.mini_imagenet(model)
+    assert settings == ContrastiveSettings(batch_size=batch_size, learning_rate=learning_rate)
+    assert MINI_IMAGENET_DIM[model] == feature_dim
+    assert ContrastiveSettings.mini_imagenet(model, batch_size=7).batch_size == 7
+    with pytest.raises(
+        ValueError, match=r"^unknown model with settings in Table 7 'vit_small'; expected one of: resnet101"
+    ):
         ContrastiveSettings.mini_imagenet("vit_small")
 
 
