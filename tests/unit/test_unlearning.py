@@ -1,6 +1,7 @@
 """Unlearning methods against plain loops, exact opposites and known refusals."""
 
 import copy
+import inspect
 import time
 from dataclasses import replace
 from typing import Any
@@ -258,6 +259,26 @@ def test_controls_switch_what_they_name(model: EmbeddingClassifier, tasks: dict[
     assert running
     assert all(torch.equal(frozen.state_dict()[name], model.state_dict()[name]) for name in running)
     assert not all(torch.equal(live.state_dict()[name], model.state_dict()[name]) for name in running)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 5.0])
+def test_the_settings_reach_the_loss(temperature: float) -> None:
+    draw = torch.Generator().manual_seed(2)
+    z = F.normalize(torch.randn(12, 6, generator=draw), dim=1)
+    y = torch.arange(12) % 3  # a retained image of each anchor's class, so that Eqs. 5 and 6 differ
+    batch = (z[:5], y[:5], z[5:], y[5:])
+    for push_weight in ("paper", "released"):
+        settings = replace(SHORT["contrastive"], temperature=temperature, push_weight=push_weight)
+        expected = sample_unlearning_loss(*batch, temperature, push_weight=push_weight)
+        assert torch.equal(unlearning_loss(*batch, "samples", settings), expected)
+        assert torch.equal(
+            unlearning_loss(*batch, "class", settings), class_unlearning_loss(batch[0], batch[2], temperature)
+        )
+
+
+def test_every_method_starts_from_seed_zero() -> None:
+    defaults = {name: inspect.signature(method.function).parameters["seed"].default for name, method in METHODS.items()}
+    assert defaults == dict.fromkeys(METHODS, 0)
 
 
 def test_released_is_the_released_code() -> None:
