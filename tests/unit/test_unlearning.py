@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -274,6 +275,30 @@ def test_the_settings_reach_the_loss(temperature: float) -> None:
         assert torch.equal(
             unlearning_loss(*batch, "class", settings), class_unlearning_loss(batch[0], batch[2], temperature)
         )
+
+
+def test_each_forget_batch_meets_omega_different_retained_batches(
+    model: EmbeddingClassifier, tasks: dict[str, ForgetTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def look(retain: Any, size: int, repeat: int, *rest: Any) -> Any:
+        asked.append((size, repeat))
+        return retained_batch(retain, size, repeat, *rest)
+
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["cu_helpers.unlearning.contrastive"], "retained_batch", look)
+    settings = replace(SHORT["contrastive"], batch_size=8, omega=3, retained="first")
+    unlearn("contrastive", model, tasks["samples"], settings)  # of 14 images
+    assert asked == [(8, 0), (8, 1), (8, 2), (6, 0), (6, 1), (6, 2)]
+
+
+def test_the_precision_of_the_settings_is_used(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    made = [
+        unlearn("contrastive", model, tasks["class"], replace(SHORT["contrastive"], omega=1, precision=precision)).model
+        for precision in ("float32", "bfloat16")
+    ]
+    assert 0 < distance(*made) < 1, "the same run but for rounding"
 
 
 def test_every_method_starts_from_seed_zero() -> None:
