@@ -8,7 +8,7 @@ GRID = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(JOBS),-
   $(if $(MODELS),--models $(MODELS)) $(if $(PARTS),--parts $(PARTS)) $(if $(METHODS),--methods $(METHODS)) \
   $(if $(SEEDS),--seeds $(SEEDS)) $(OPTIONS) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
 
-.PHONY: help book offline test test-slow notebooks students reproduce reproduce-plan clean
+.PHONY: help book offline test test-slow mutants audit speed notebooks students reproduce reproduce-plan clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 17
@@ -33,8 +33,23 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
+mutants: .venv/strength ## change losses, metrics, attacks and the contrastive loop in small ways: do tests see it? (hours)
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
+audit: .venv/strength ## known weaknesses of the installed packages, and the lines of the package that no quick test runs
+	-$(BIN)/pip-audit --local --skip-editable
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov=cu_helpers --cov-report=term-missing:skip-covered tests/unit
+
+.venv/strength: .venv/installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[strength]"
+	@touch $@
+
 test-slow: .venv/installed ## what is long: chapters at profile laptop from a fresh clone, the wheel, a killed grid, Slurm
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests
+
+speed: .venv/installed ## how near to what this machine can do: ratios, into book/results/speed (PARTS= some of them)
+	$(BIN)/python book/speed.py $(if $(PARTS),--parts $(PARTS)) $(OPTIONS)
 
 reproduce: .venv/installed ## run the grid: PROFILE= DATASET= JOBS= MODELS= PARTS= METHODS= SEEDS=, again to go on
 	$(BIN)/python book/reproduce.py $(GRID)

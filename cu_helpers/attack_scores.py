@@ -41,12 +41,18 @@ def loss_score(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def confidence_score(logits: Tensor, labels: Tensor) -> Tensor:
-    """log of the largest probability, whatever its class (Salem et al. 2019, their third attack)."""
+    """log of the largest probability, whatever its class (Salem et al. 2019, their third attack).
+
+    logits (n, classes), labels (n,) -> (n,).
+    """
     return _check(logits, labels).log_softmax(dim=1).max(dim=1).values
 
 
 def entropy_score(logits: Tensor, labels: Tensor) -> Tensor:
-    """sum_i p_i log p_i, minus the entropy of the prediction; the label plays no part (Salem et al. 2019)."""
+    """sum_i p_i log p_i, minus the entropy of the prediction; the label plays no part (Salem et al. 2019).
+
+    logits (n, classes), labels (n,) -> (n,).
+    """
     log_p = _check(logits, labels).log_softmax(dim=1)
     return (log_p.exp() * log_p).sum(dim=1)
 
@@ -70,7 +76,10 @@ def modified_entropy_score(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def logit_score(logits: Tensor, labels: Tensor) -> Tensor:
-    """log(p_y / (1 - p_y)): the confidence on a scale where it is nearly normal (Carlini et al. 2022, section VI-A)."""
+    """log(p_y / (1 - p_y)): the confidence on a scale where it is nearly normal (Carlini et al. 2022, section VI-A).
+
+    logits (n, classes), labels (n,) -> (n,).
+    """
     x = _check(logits, labels)
     return x.gather(1, labels[:, None])[:, 0] - log_rest(x, labels)
 

@@ -3,15 +3,10 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .attack_data import LEAST, AttackSets, attack_sets, check_disjoint
@@ -21,6 +16,9 @@ from .errors import choose
 from .inference import predict_logits
 from .models import EmbeddingClassifier
 from .roc import auc, needed_non_members, tpr_at
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 FEATURES = ("softmax", "sorted_softmax", "logits")
 ATTACK_MODELS = ("logistic", "mlp")
@@ -40,13 +38,20 @@ def attack_features(logits: Tensor, features: str = "softmax") -> NDArray[np.flo
 
 def fit_attack(
     members: NDArray[np.float64], non_members: NDArray[np.float64], attack_model: str = "logistic", seed: int = 0
-) -> Pipeline:
+) -> "Pipeline":
     """A classifier that says 1 for members, fitted on rows of features (n, d) with unit spread.
 
     attack_model: "logistic" (scikit-learn's, with its default regularisation) or "mlp": 64 hidden
     units as in Shokri et al. 2017, at most 100 L-BFGS steps. A hundred members are too few for the
     passes of stochastic gradients of their code: the attack then depends on the seed.
     """
+    # Late: importing scikit-learn takes longer than the whole package.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     choose("attack model", attack_model, ATTACK_MODELS)
     classifier: Any = LogisticRegression(max_iter=1000)
     if attack_model == "mlp":

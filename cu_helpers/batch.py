@@ -76,7 +76,10 @@ def record_reference_cell(cell: Cell, shared: int) -> None:
 
 
 def unlearn_cell(cell: Cell, dataset: Dataset, shared: int) -> tuple[EmbeddingClassifier, dict[str, Any]]:
-    """The unlearned model, and the run as it is recorded but for attacks and audits."""
+    """The unlearned model, and the run as it is recorded but for attacks and audits.
+
+    Raises ValueError for a cell of the original or the retrained model.
+    """
     if cell.method in REFERENCES:
         raise ValueError(f"{cell.method} is a reference; record it with record_reference_cell")
     table, variant, settings, curve = planned(cell)

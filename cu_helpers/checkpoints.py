@@ -4,6 +4,9 @@ import hashlib
 import json
 import os
 import platform
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from .data import ImageData
-from .errors import CheckpointError
+from .errors import CheckpointError, StorageError
 from .files import write_aside, write_text
 from .models import EmbeddingClassifier, ModelConfig, build_model
 
@@ -46,22 +50,69 @@ def fingerprint(images: ImageData) -> str:
     return digest.hexdigest()[:16]
 
 
+def save_weights(
+    path: Path, weights: dict[str, Tensor], metadata: dict[str, str], beside: Callable[[], None] = lambda: None
+) -> None:
+    """Write named weights of any shape to `path` as safetensors, aside and renamed.
+
+    beside: called before the rename, for a file that belongs to this one. Raises StorageError,
+    into which every OSError is turned.
+    """
+
+    def write(aside: Path) -> None:
+        try:
+            save_file(weights, aside, metadata=metadata)
+        except SafetensorError as error:  # how it tells of a full disk
+            raise OSError(str(error)) from error
+        beside()
+
+    write_aside(path, write)
+
+
+def discard(path: Path) -> None:
+    """Remove an unreadable file of the cache, such as half a file from a killed copy, where that is allowed.
+
+    Training again is the whole remedy, and it replaces the file.
+    """
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def save_model(model: EmbeddingClassifier, path: str | Path, notes: dict[str, Any] | None = None) -> None:
     """Write `path` (safetensors) and `path` with .json (settings, versions, seed, for people).
 
     Both are written aside and renamed, so a failure leaves an older pair as it was. notes:
-    anything JSON can hold; kept in both files.
+    anything JSON can hold; kept in both files. Raises StorageError if they cannot be written.
     """
     target = Path(path)
     described = {"config": asdict(model.config), "versions": versions(), **(notes or {})}
     text = json.dumps(described, indent=2, sort_keys=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
 
-    def write(aside: Path) -> None:
-        save_file(weights, aside, metadata={"description": text})
-        write_text(target.with_suffix(".json"), text + "\n")
+    save_weights(target, weights, {"description": text}, lambda: write_text(target.with_suffix(".json"), text + "\n"))
 
-    write_aside(target, write)
+
+class NotKeptWarning(UserWarning):
+    """A trained model is in hand, but the cache could not take it."""
+
+
+def keep(write: Callable[[], None]) -> bool:
+    """Call `write`, which puts a trained model into the cache; return whether it could.
+
+    Where the disk is full or the folder read-only the model in hand is worth more than its copy: a
+    `NotKeptWarning` says that it will be trained again next time.
+    """
+    try:
+        write()
+    except StorageError as error:
+        warnings.warn(
+            f"the trained model is used now but not kept, so that it will be trained again next time: {error} "
+            "(CU_CACHE names the cache)",
+            NotKeptWarning,
+            stacklevel=3,
+        )
+        return False
+    return True
 
 
 def load_model(

@@ -12,6 +12,14 @@ class CheckpointError(OSError):
     """A checkpoint is unreadable or belongs to another architecture."""
 
 
+class StorageError(OSError):
+    """A file cannot be written: no space is left, the folder is read-only, or something else stands there."""
+
+
+class DeviceMemoryError(RuntimeError):
+    """The GPU's memory does not hold the smallest batch."""
+
+
 class NonFiniteError(RuntimeError):
     """A loss or a weight became NaN or infinite.
 

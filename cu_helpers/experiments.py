@@ -125,7 +125,13 @@ def trace(
     of the measurements is not in the rows' seconds.
     """
     rows: list[dict[str, float]] = []
-    unlearn(method, original.model, task, settings, seed, lambda model, row: rows.append(row | evaluate(model, task)))
+
+    def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        if row["round"] == 0:
+            rows.clear()  # a run that starts over with half the batch
+        rows.append(row | evaluate(model, task))
+
+    unlearn(method, original.model, task, settings, seed, look)
     return rows
 
 
@@ -151,11 +157,13 @@ def unlearning_run(
     task. retrain_steps: end the run after as many seconds as that many of Retrain's steps take here
     and now, whatever its stop rule says. shared: how many processes use the device at once. Alone,
     the record has retrain_step_seconds, the mean of what was measured just before and just after the
-    run; beside others seconds say too little for that.
+    run; beside others seconds say too little for that. Raises ValueError for retrain_steps beside others.
     """
     rows: list[dict[str, float]] = []
 
     def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
+        if row["round"] == 0:
+            rows.clear()  # a run that starts over with half the batch
         at = {name: row[name] for name in ("steps", "samples_seen", "seconds")}
         rows.append(at | {name: accuracy(model, getattr(task, name)) for name in curve})
 
@@ -178,7 +186,7 @@ def unlearning_run(
         "variant": variant,
         "task": describe_task(task),
         "seed": seed,
-        "settings": {"config": original.model.config, "train_images": len(task.train), method: settings},
+        "settings": {"config": original.model.config, "train_images": len(task.train), method: result.settings},
         "metrics": evaluate(result.model, task),
         "seconds": result.seconds,
         "check_seconds": result.check_seconds,
@@ -213,7 +221,7 @@ def record_unlearning(
 ) -> dict[str, float]:
     """Unlearn, measure and record one run, see `unlearning_run`; return the metrics.
 
-    verified: also attack and audit the model, see `verify`; this needs retrained.
+    verified: also attack and audit the model, see `verify`; this needs retrained, and raises ValueError without.
     """
     if verified and retrained is None:
         raise ValueError("a run is audited against Retrain; pass the retrained model too, or verified=False")

@@ -19,7 +19,10 @@ def class_centres(z: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def cohesion(z: Tensor) -> float:
-    """Mean cosine between two different rows of z (n, d), all of unit norm: 1 for a single point."""
+    """Mean cosine between two different rows of z (n, d), all of unit norm: 1 for a single point.
+
+    Raises ValueError for fewer than two rows.
+    """
     n = len(z)
     if n < 2:
         raise ValueError(f"cohesion needs two embeddings or more; got {n}")

@@ -37,7 +37,7 @@ def claim_gpu(folder: Path, gpus: list[str], slots: int = 1, wait_seconds: float
     The emptiest GPUs are tried first: every GPU's first slot, then every second one. folder: where
     the lock files lie, the same for all processes of a machine. slots: how many processes may share
     a GPU. Waits, looking again every `wait_seconds`, while all are taken. The caller sets
-    CUDA_VISIBLE_DEVICES before CUDA starts.
+    CUDA_VISIBLE_DEVICES before CUDA starts. Raises ValueError for fewer than one slot.
     """
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one process for each GPU")

@@ -143,7 +143,7 @@ def needs_search(cell: Cell) -> bool:
 
 
 def planned(cell: Cell) -> ablations.Planned:
-    """Table, variant, settings and watched sets of a cell that unlearns."""
+    """Table, variant, settings and watched sets of a cell that unlearns. Raises ValueError if no run has its name."""
     size, variant = cell.size, cell.variant or ""
     ours = settings_of(size, cell.kind, cell.method)
     main = TABLES[cell.kind]

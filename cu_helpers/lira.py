@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -69,6 +68,8 @@ def gaussian_scores(
     Raises ValueError for shapes that do not fit, masks that overlap, too few models for a target or
     a value that is not finite.
     """
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     if spread not in SPREADS:
         raise ValueError(f"spread is {spread!r}; expected 'each' or 'shared'")
     seen, known = _check(observed, references, first, second, least=2)

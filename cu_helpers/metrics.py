@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
 from torch import Tensor
 
 from .data import ForgetTask
@@ -99,6 +98,8 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
         raise ValueError(f"values are {list(values)!r}; expected one finite number or more")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     count = len(values)
     mean = math.fsum(values) / count
     if count == 1:

@@ -54,6 +54,7 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps (b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
         out = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
@@ -74,6 +75,7 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(inputs, width * self.expansion, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps (b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         return F.relu(self.bn3(self.conv3(out)) + self.shortcut(x))
@@ -115,6 +117,7 @@ class ResNet(nn.Module):
         self.memory_format = memory_format(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images (b, in_channels, h, w) -> features (b, output_dim), the mean over all places."""
         x = x.contiguous(memory_format=self.memory_format)
         return self.layers(self.stem(x)).mean(dim=(2, 3))  # type: ignore[no-any-return]
 
@@ -143,6 +146,10 @@ class ViT(nn.Module):
         self.output_dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images (b, in_channels, h, w) -> features (b, output_dim).
+
+        Raises ValueError unless the sides are multiples of the patch.
+        """
         if x.shape[2] % self.patch or x.shape[3] % self.patch:
             raise ValueError(f"images are {tuple(x.shape[2:])}; vit_small expects sides divisible by {self.patch}")
         grid = self.embed(x)
@@ -192,6 +199,7 @@ class EmbeddingClassifier(nn.Module):
         return self.head(F.relu(z))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (b, num_classes) of normalised images (b, in_channels, h, w)."""
         return self.classify(self.encode(x))
 
 

@@ -1,25 +1,40 @@
-"""What simple classifiers read from frozen embeddings: a linear probe, neighbours, class centres."""
+"""What simple classifiers read from frozen embeddings: a linear probe, neighbours, class centres.
+
+scikit-learn is imported late: that takes longer than the whole package.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .devices import generator
 from .geometry import class_centres
 
+if TYPE_CHECKING:
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import Pipeline
+
 FOLDS = 5
 NEIGHBOURS = 5
 
 
-def _probe() -> Pipeline:
+def _probe() -> "Pipeline":
     """Logistic regression on columns of unit spread; class weights make up for unequal counts."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+
+
+def _voters() -> "KNeighborsClassifier":
+    """The five nearest rows by cosine, with a vote each."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(NEIGHBOURS, metric="cosine")
 
 
 def _plain(x: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +48,7 @@ def _plain(x: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return x.double().cpu().numpy(), labels.cpu().numpy()
 
 
-def _folds(labels: np.ndarray, seed: int) -> StratifiedKFold:
+def _folds(labels: np.ndarray, seed: int) -> "StratifiedKFold":
     """Shuffled folds with the same share of each label, or a ValueError if a label is too rare for them."""
     counts = np.unique(labels, return_counts=True)[1]
     if len(counts) < 2 or counts.min() < FOLDS:
@@ -41,6 +56,8 @@ def _folds(labels: np.ndarray, seed: int) -> StratifiedKFold:
             f"the groups have {', '.join(map(str, counts))} images; expected two groups or more of at least {FOLDS}, "
             "one for each fold of the cross-validation"
         )
+    from sklearn.model_selection import StratifiedKFold
+
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
@@ -51,6 +68,9 @@ def class_probe(x: Tensor, labels: Tensor, label: int, seed: int = 0) -> float:
     a probe that was not fitted on it. 50 is chance. Alain and Bengio 2017 for the idea. Raises ValueError for
     fewer than five images on a side or an embedding that is not finite.
     """
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import cross_val_predict
+
     rows, all_labels = _plain(x, labels)
     own = all_labels == label
     guesses = cross_val_predict(_probe(), rows, own, cv=_folds(own, seed))
@@ -74,6 +94,8 @@ def two_sample_auc(a: Tensor, b: Tensor, seed: int = 0) -> float:
     accuracy's place, since n and m differ. Each row is scored by a probe that was not fitted on it; the
     AUC is the mean over the five folds. Below 50 is chance. Raises ValueError for fewer than five rows on a side.
     """
+    from sklearn.metrics import roc_auc_score
+
     side = torch.cat([torch.zeros(len(a)), torch.ones(len(b))]).long()
     rows, sides = _plain(torch.cat([a, b]), side)
     areas = []
@@ -89,9 +111,10 @@ def class_neighbours(x: Tensor, labels: Tensor, label: int, seed: int = 0) -> fl
     x: frozen embeddings (n, d). labels: (n,), of all classes. The five nearest by cosine among the images of the
     other folds have a vote each. Raises ValueError as `class_probe` does.
     """
+    from sklearn.model_selection import cross_val_predict
+
     rows, all_labels = _plain(x, labels)
-    voters = KNeighborsClassifier(NEIGHBOURS, metric="cosine")
-    guesses = cross_val_predict(voters, rows, all_labels, cv=_folds(all_labels, seed))
+    guesses = cross_val_predict(_voters(), rows, all_labels, cv=_folds(all_labels, seed))
     own = all_labels == label
     return 100 * float(np.mean(guesses[own] == label))
 
@@ -99,11 +122,11 @@ def class_neighbours(x: Tensor, labels: Tensor, label: int, seed: int = 0) -> fl
 def label_neighbours(x: Tensor, labels: Tensor, *held_out: tuple[Tensor, Tensor]) -> list[float]:
     """Accuracy in percent of the vote of the five nearest rows of x, by cosine, on each held-out set.
 
-    As `label_probe`. Raises ValueError for fewer than five rows.
+    x (n, d), labels (n,) and held_out as in `label_probe`. Raises ValueError for fewer than five rows.
     """
     if len(x) < NEIGHBOURS:
         raise ValueError(f"{len(x)} images can vote; expected {NEIGHBOURS} or more")
-    voters = KNeighborsClassifier(NEIGHBOURS, metric="cosine").fit(*_plain(x, labels))
+    voters = _voters().fit(*_plain(x, labels))
     return [100 * float(voters.score(*_plain(*one))) for one in held_out]
 
 

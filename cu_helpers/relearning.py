@@ -16,9 +16,9 @@ from .training import accuracy, sgd
 class RelearnSettings:
     """How a copy of the model is tuned. The recipe is ours; Golatkar et al. 2020 count epochs in the same way."""
 
-    steps: int = 60
+    steps: int = 60  # ours: at most so many
     learning_rate: float = 3e-3  # at 1e-2 the accuracy swings on the digits
-    momentum: float = 0.9
+    momentum: float = 0.9  # as in training
 
     def __post_init__(self) -> None:
         check_settings(self, ["steps", "learning_rate"], ["momentum"])

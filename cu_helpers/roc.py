@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Scores = NDArray[np.float64]
 
@@ -46,6 +45,8 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
     perfect separation has no variance, so its interval has no width, however few the scores.
     Raises ValueError for fewer than two scores of a kind or one that is not finite.
     """
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     positive, negative = _scores("member", members, 2), _scores("non-member", non_members, 2)
     m, n = len(positive), len(negative)
     ranks = stats.rankdata(np.concatenate([positive, negative]))
@@ -58,7 +59,10 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
 
 
 def needed_non_members(rate: float) -> int:
-    """How many non-members a false-positive rate needs, so that one of them may be a false positive."""
+    """How many non-members a false-positive rate needs, so that one of them may be a false positive.
+
+    Raises ValueError unless the rate lies between 0 and 1.
+    """
     if not 0 < rate < 1:
         raise ValueError(f"the false-positive rate is {rate!r}; expected a share between 0 and 1, such as 0.01")
     return math.ceil(1 / rate - 1e-9)
@@ -83,6 +87,8 @@ def tpr_at(members: ArrayLike, non_members: ArrayLike, rate: float, confidence: 
             f"a false-positive rate of {100 * rate:g} % needs {needed} non-members or more, so that one may be "
             f"a false positive; there are {len(negative)}"
         )
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     allowed = math.floor(rate * len(negative) + 1e-9)
     threshold = np.sort(negative)[-(allowed + 1)]
     found = int((positive > threshold).sum())

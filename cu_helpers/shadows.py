@@ -49,7 +49,7 @@ def shadow_design(images: int, shadows: int, forgotten: int, seed: int = 0) -> t
 
 
 def shadow_task(dataset: Dataset, trained: Tensor, forgets: Tensor, seed: int = 0) -> ForgetTask:
-    """The task of one shadow model: its row of each mask of `shadow_design`, over dataset.train."""
+    """The task of one shadow model: its row (images,) of each mask of `shadow_design`, over dataset.train."""
     pool = dataset.train
     chosen = trained.to(pool.device)
     train_images = pool.select(chosen)
@@ -88,9 +88,9 @@ def train_one_by_one(
 def train_all_at_once(
     config: ModelConfig, images: ImageData, trained: Tensor, settings: TrainSettings, seed: int = 0
 ) -> list[EmbeddingClassifier]:
-    """The models of `train_one_by_one`, to rounding, as one stack of weights under vmap.
+    """The models of `train_one_by_one`, one for each row of `trained` (models, n), as one stack of weights under vmap.
 
-    Every step takes one batch of each model. BatchNorm's statistics are stacked too. Raises
+    They are equal to rounding. Every step takes one batch of each model. BatchNorm's statistics are stacked too. Raises
     ValueError unless all rows hold equally many images and the optimizer is SGD, and NonFiniteError
     if the loss of any model is NaN or infinite at the end of an epoch.
     """
@@ -161,7 +161,10 @@ TRAINERS: dict[str, Trainer] = {"one by one": train_one_by_one, "all at once": t
 def training_seconds(
     config: ModelConfig, images: ImageData, trained: Tensor, settings: TrainSettings, repeats: int = 3
 ) -> dict[str, float]:
-    """Seconds of one epoch of all models, both ways in turn: the least of `repeats` after a first run of each."""
+    """Seconds of one epoch of all models, both ways in turn: the least of `repeats` after a first run of each.
+
+    trained: (models, n), see `train_one_by_one`.
+    """
     once = replace(settings, epochs=1)
     least = dict.fromkeys(TRAINERS, math.inf)
     for turn in range(repeats + 1):

@@ -1,14 +1,17 @@
 """The attack of Shokri et al. (2017): shadow models teach one attack model a class."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from .attack_scores import check_finite
 from .attacks import attack_features, fit_attack
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 LEAST_OF_CLASS = 10  # members and non-members of a class among the shadow models' outputs
 
@@ -17,7 +20,7 @@ LEAST_OF_CLASS = 10  # members and non-members of a class among the shadow model
 class ShokriAttack:
     """One attack model for each class, and what it reads."""
 
-    of_class: dict[int, Pipeline]
+    of_class: "dict[int, Pipeline]"
     features: str
 
     def says_member(self, logits: Tensor, labels: Tensor) -> NDArray[np.bool_]:
@@ -37,7 +40,7 @@ class ShokriAttack:
         return found
 
     def member_rate(self, logits: Tensor, labels: Tensor) -> float:
-        """Percent of the outputs that it calls members; see `says_member`."""
+        """Percent of the outputs (n, classes), with labels (n,), that it calls members; see `says_member`."""
         return 100 * float(self.says_member(logits, labels).mean())
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from .devices import generator
@@ -131,6 +130,8 @@ def inner_structure(z: Tensor, reference: Tensor, labels: Tensor) -> float:
     that were near each other still are, whatever became of the scale. 0 if the cosines do not vary. Raises
     ValueError for different n, or fewer than three pairs of one label.
     """
+    from scipy import stats  # late: importing it takes longer than the whole package
+
     _check("z", z, 3)
     _check("reference", reference, 3)
     if len(z) != len(reference):

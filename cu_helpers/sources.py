@@ -34,7 +34,7 @@ class RawSplits:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Float images in [0, 1] as uint8 in [0, 255], rounded.
+    """Float images in [0, 1], of any shape, as uint8 in [0, 255], rounded.
 
     Raises ValueError if a value is not finite or lies outside [0, 1].
     """
@@ -189,6 +189,8 @@ def read_mini_imagenet(root: str | Path | None) -> RawSplits:
 
     `mini_imagenet/` under the data root holds either class folders or the usual train.csv,
     val.csv, test.csv with `images/`. With the usual 600 images a class the split is 500/100.
+    Raises DataFileError for another number of classes, uneven classes, or an image that is missing,
+    unreadable or of another size.
     """
     from PIL import Image, UnidentifiedImageError
 

@@ -9,7 +9,8 @@ SPLIT_SEED = 20240119
 
 
 def balanced_split(labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions of `count` rows, the same share of each class, and of the rest, both ascending.
+    """Positions of `count` of the rows labelled `labels` (n,), the same share of each class, and of the rest, both
+    ascending: (count,) and (n - count,).
 
     Every class has at least one row if `count` is no smaller than the number of classes.
     """

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checkpoints import cache_folder, fingerprint, load_model, save_model
+from .checkpoints import cache_folder, discard, fingerprint, keep, load_model, save_model
 from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision
-from .errors import CheckpointError, NonFiniteError, check_settings, choose
+from .errors import CheckpointError, NonFiniteError, StorageError, check_settings, choose
 from .files import locked
 from .inference import predict_logits
+from .memory import batch_words, halved, until_it_fits
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
 
 OPTIMIZERS = ("sgd", "adam")
@@ -155,10 +157,12 @@ def load_or_train(
     The cache key covers everything that changes the result: architecture, settings, seed, the
     images themselves, precision, device type and torch's version. seed draws the initial weights
     and the batches. folder: None means `checkpoints.cache_folder()`. An unreadable file in the
-    cache is trained anew and replaced.
+    cache is trained anew and replaced. A cache that cannot be written to keeps nothing, and a
+    warning says so. Where a batch does not fit into a GPU's memory, training starts over with half
+    of it, with a warning; the notes in the file tell the settings that were used.
     """
     settings = settings or TrainSettings.for_model(config.name)
-    described = {
+    described: dict[str, Any] = {
         "model": asdict(config),
         "settings": {**asdict(settings), "precision": resolve_precision(settings.precision, images.device)},
         "seed": seed,
@@ -171,19 +175,26 @@ def load_or_train(
     found = _cached(path, config, images, key)
     if found:
         return found
-    with locked(path.parent / ".locks" / path.stem):  # of two that want it at once, one trains and the other reads
+    with ExitStack() as held:  # of two that want it at once, one trains and the other reads
+        with suppress(StorageError):  # where no lock can be made nothing can be kept either, and `keep` says so
+            held.enter_context(locked(path.parent / ".locks" / path.stem))
         found = _cached(path, config, images, key)
         if found:
             return found
-        model = build_model(
-            config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
-        )
-        start = perf_counter()
-        train(model, images, settings, seed)
-        if images.device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = perf_counter() - start
-        save_model(model, path, {**described, "seconds": seconds})
+
+        def attempt(tried: TrainSettings) -> tuple[EmbeddingClassifier, float]:
+            model = build_model(
+                config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
+            )
+            start = perf_counter()
+            train(model, images, tried, seed)
+            if images.device.type == "cuda":
+                torch.cuda.synchronize()
+            return model, perf_counter() - start
+
+        (model, seconds), used = until_it_fits(attempt, settings, halved, f"training {config.describe()}", batch_words)
+        described["settings"]["batch_size"] = used.batch_size
+        keep(lambda: save_model(model, path, {**described, "seconds": seconds}))
     return TrainedModel(model, seconds, key, loaded=False)
 
 
@@ -194,7 +205,7 @@ def _cached(path: Path, config: ModelConfig, images: ImageData, key: str) -> Tra
     try:
         model, notes = load_model(path, config, pick_device(images.device))
     except CheckpointError:
-        path.unlink(missing_ok=True)  # damaged, or half a file from a killed copy: training again is the whole remedy
+        discard(path)
         return None
     model.to(memory_format=memory_format(config.width))
     return TrainedModel(model.eval(), float(notes["seconds"]), key, loaded=True)

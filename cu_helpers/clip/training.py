@@ -11,14 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checkpoints import cache_folder, fingerprint
+from ..checkpoints import cache_folder, discard, fingerprint, keep, save_weights
 from ..data import ImageData
 from ..devices import autocast, generator, resolve_precision
 from ..errors import NonFiniteError, check_settings, choose
-from ..files import write_aside
 from ..training import rotate_and_crop
 from .captions import wordings
 from .losses import clip_loss
@@ -165,7 +163,8 @@ def load_or_train_clip(
 
     name: one of `CLIP_MODELS`, for the file's name. start: changed in place, to the trained weights. The model
     that comes back asks with start's wording; its captions follow settings.wording. folder: None means
-    `checkpoints.cache_folder()`. An unreadable file in the cache is trained anew and replaced.
+    `checkpoints.cache_folder()`. An unreadable file in the cache is trained anew and replaced; a cache that cannot
+    be written to keeps nothing, and a warning says so.
     """
     choose("CLIP model", name, CLIP_MODELS)
     learner = start.asked(wordings(classes)[settings.wording])
@@ -178,12 +177,12 @@ def load_or_train_clip(
                 start.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
                 return TrainedClip(start.eval(), float(file.metadata()["seconds"]), steps, seen)
         except (SafetensorError, RuntimeError, KeyError, TypeError):
-            path.unlink(missing_ok=True)  # half a file from a killed copy: training again is the whole remedy
+            discard(path)
     begun = perf_counter()
     train_clip(learner, images, settings, seed)
     if images.device.type == "cuda":
         torch.cuda.synchronize()
     seconds = perf_counter() - begun
     weights = {key: value.detach().cpu().contiguous() for key, value in start.state_dict().items()}
-    write_aside(path, lambda aside: save_file(weights, aside, metadata={"seconds": str(seconds)}))
+    keep(lambda: save_weights(path, weights, {"seconds": str(seconds)}))
     return TrainedClip(start.eval(), seconds, steps, seen)

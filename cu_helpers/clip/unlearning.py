@@ -12,6 +12,7 @@ from ..data import ForgetTask
 from ..devices import autocast, generator
 from ..errors import check_settings, choose
 from ..losses import check_temperature
+from ..memory import batch_words, halved, until_it_fits
 from ..unlearning.loop import Observer, UnlearningLoop, UnlearningResult
 from ..unlearning.stopping import Stopping
 from .losses import clip_loss, clip_pair_losses, clip_unlearning_loss
@@ -187,7 +188,8 @@ def unlearn_clip(
     method: a name in `CLIP_METHODS`. task: of kind "class", its images normalised as `load_clip` says.
     settings: an instance of the method's class; None means its defaults. seed: draws batches and
     captions. observer: as in `unlearning.unlearn`. The result's model is a `ZeroShotClip`; captions are
-    those of the model's own wording, in the steps and in the stop rule.
+    those of the model's own wording, in the steps and in the stop rule. Where a batch does not fit into a
+    GPU's memory, the run starts over with half of it, as in `unlearning.unlearn`.
 
     Raises ValueError for an unknown method, another kind of task, an empty set or another number of
     classes; TypeError for settings of another method; NonFiniteError, at a stop check, if the loss is NaN or
@@ -207,4 +209,8 @@ def unlearn_clip(
     settings = settings if settings is not None else chosen.settings()
     if not isinstance(settings, chosen.settings):
         raise TypeError(f"settings are {type(settings).__name__}; {method} expects {chosen.settings.__name__}")
-    return chosen.function(copy.deepcopy(model), task, settings, seed, observer)
+
+    def attempt(tried: Any) -> UnlearningResult:
+        return chosen.function(copy.deepcopy(model), task, tried, seed, observer)
+
+    return until_it_fits(attempt, settings, halved, f"CLIP {method}", batch_words)[0]

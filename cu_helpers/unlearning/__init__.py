@@ -2,15 +2,16 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..data import ForgetTask
 from ..errors import choose
+from ..memory import batch_words, halved, until_it_fits
 from ..models import EmbeddingClassifier
 from .boundary_expansion import BoundaryExpansionSettings, boundary_expansion
 from .boundary_shrink import BoundaryShrinkSettings, boundary_shrink
-from .contrastive import ContrastiveSettings, contrastive
+from .contrastive import BATCH_SIZES, ContrastiveSettings, contrastive
 from .contrastive_queue import ContrastiveQueueSettings, contrastive_queue
 from .finetune import FinetuneSettings, finetune
 from .fisher import FisherSettings, fisher
@@ -100,7 +101,10 @@ def unlearn(
     method: a name in `METHODS`. settings: an instance of its settings class; None means the
     defaults. seed: draws the batches. observer: called with the model and a history row before
     the first step and at each stop check, off the clock (for curves); it must not change the
-    model.
+    model. A history row whose round is 0 begins a run.
+
+    Where a batch does not fit into a GPU's memory, the run starts over from `model` with half of it:
+    a warning says so, and the result's settings are those that were used.
 
     Raises ValueError for an unknown method, a task of a kind that the method does not take, an
     empty forget or retain set, or a model with another number of classes; TypeError for settings
@@ -120,4 +124,16 @@ def unlearn(
     settings = settings if settings is not None else chosen.settings()
     if not isinstance(settings, chosen.settings):
         raise TypeError(f"settings are {type(settings).__name__}; {method} expects {chosen.settings.__name__}")
-    return chosen.function(copy.deepcopy(model).to(task.forget.device), task, settings, seed, observer)
+
+    def attempt(tried: Any) -> UnlearningResult:
+        return chosen.function(copy.deepcopy(model).to(task.forget.device), task, tried, seed, observer)
+
+    def sized(tried: Any) -> Any:
+        if hasattr(tried, "batch_size") and tried.batch_size is None:
+            return replace(tried, batch_size=BATCH_SIZES[task.kind])
+        return tried
+
+    result, _ = until_it_fits(
+        attempt, settings, lambda tried: halved(sized(tried)), method, lambda tried: batch_words(sized(tried))
+    )
+    return result

@@ -1,6 +1,6 @@
 """Contrastive unlearning: Algorithm 1 of the paper, with the loss of Eq. 7."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
 RETAINED = ("random", "first")
+BATCH_SIZES = {"class": 64, "samples": 128}  # Table 6
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def retained_batch(
 def unlearning_loss(
     z_u: Tensor, y_u: Tensor, z_r: Tensor, y_r: Tensor, kind: str, settings: ContrastiveSettings
 ) -> Tensor:
-    """L_UL of Eq. 7's second term: Eq. 6 for a class, Eq. 5 for samples; a mean over anchors."""
+    """L_UL of Eq. 7's second term, a scalar: Eq. 6 for a class, Eq. 5 for samples; a mean over anchors.
+
+    z_u, z_r: unit-norm embeddings (b, d). y_u, y_r: their labels (b,).
+    """
     if settings.clamp_embeddings:
         z_u, z_r = F.relu(z_u), F.relu(z_r)
     if settings.detach_retained:
@@ -130,7 +134,7 @@ def contrastive(
     in one forward, so BatchNorm sees their mixture, as in the released code. The step descends
     Eq. 7: lambda_CE * CE(H(E(X^r)), Y^r) + lambda_UL * L_UL.
     """
-    size = settings.batch_size or (64 if task.kind == "class" else 128)
+    size = settings.batch_size or BATCH_SIZES[task.kind]
     model.train()
     if settings.freeze_batch_norm:
         freeze_batch_norm(model)
@@ -148,8 +152,3 @@ def contrastive(
             l_ul = unlearning_loss(z_u, y_u, z_r, y_r, task.kind, settings)
             loop.step(optimizer, settings.lambda_ce * l_ce + settings.lambda_ul * l_ul, 2 * len(index))
     return loop.result(settings)
-
-
-def whole_rounds(settings: ContrastiveSettings) -> ContrastiveSettings:
-    """The same settings with the stop rule checked once per round, as Algorithm 1 has it."""
-    return replace(settings, stopping=replace(settings.stopping, check_every=None))

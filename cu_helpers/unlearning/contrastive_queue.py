@@ -12,6 +12,7 @@ from ..inference import embed
 from ..losses import check_temperature, queue_unlearning_loss
 from ..models import EmbeddingClassifier
 from ..training import sgd
+from .contrastive import BATCH_SIZES
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .queue import KeyQueue, key_encoder, momentum_update
 from .stopping import Stopping
@@ -85,7 +86,7 @@ def contrastive_queue(
     a little towards the model. Keys carry no gradient: L_UL moves forgotten embeddings alone.
     X^r passes both encoders, and both passes count as samples seen, as do the queue's first keys.
     """
-    size = settings.batch_size or (64 if task.kind == "class" else 128)
+    size = settings.batch_size or BATCH_SIZES[task.kind]
     model.train()
     draw = generator(seed, task.forget.device)
     optimizer = sgd(model, settings.learning_rate, settings.momentum, settings.weight_decay)

@@ -9,6 +9,7 @@ from ..data import ForgetTask, ImageData
 from ..devices import generator
 from ..errors import NonFiniteError, check_settings
 from ..inference import predict_logits
+from ..memory import half, until_it_fits
 from ..models import EmbeddingClassifier
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .per_sample import PerSampleGradients, chunk_size
@@ -69,7 +70,7 @@ def fisher_diagonal(
     mode (Golatkar et al. 2020, section 4). directions: None takes one derivative a label, which is
     exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
     on average and C / directions times cheaper. chunk: derivatives at once; None fits them into
-    memory. Raises NonFiniteError if the model answers with NaN.
+    memory, and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
     """
     logits = predict_logits(model, images, "float32")
     if not logits.isfinite().all():
@@ -80,10 +81,19 @@ def fisher_diagonal(
     gradients = PerSampleGradients(model)
     total = {name: torch.zeros_like(value) for name, value in gradients.weights.items()}
     pairs = torch.arange(rows.shape[0] * rows.shape[1], device=images.device)
-    for part in torch.split(pairs, chunk or chunk_size(model, images.device)):
-        image, row = part // rows.shape[1], part % rows.shape[1]
-        for name, value in gradients(images.batch(image)[0], rows[image, row]).items():
-            total[name] += value.square().sum(dim=0)
+    size, start = chunk or chunk_size(model, images.device), 0
+    while start < len(pairs):
+
+        def squares(count: int, start: int = start) -> dict[str, Tensor]:
+            part = pairs[start : start + count]
+            image, row = part // rows.shape[1], part % rows.shape[1]
+            found = gradients(images.batch(image)[0], rows[image, row])
+            return {name: value.square().sum(dim=0) for name, value in found.items()}
+
+        found, size = until_it_fits(squares, size, half, "fisher", "{} derivatives at once".format)
+        for name, value in found.items():
+            total[name] += value
+        start += size
     return {name: value / len(images) for name, value in total.items()}
 
 

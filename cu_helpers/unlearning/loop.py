@@ -91,14 +91,14 @@ class UnlearningLoop:
         return perf_counter() - self._start - self._away
 
     def step(self, optimizer: torch.optim.Optimizer, loss: Tensor, samples: int) -> None:
-        """One optimiser step down `loss`; samples: how many images the loss forwarded."""
+        """One optimiser step down `loss`, a scalar; samples: how many images the loss forwarded."""
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         self.count_step(loss.detach(), samples)
 
     def count_step(self, loss: Tensor, samples: int) -> None:
-        """Book one step that the method has taken itself."""
+        """Book one step that the method has taken itself; loss: a scalar without gradient."""
         self._loss += loss
         self._losses += 1
         self.steps += 1

@@ -12,7 +12,7 @@ from .stopping import Stopping
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """How to retrain: the settings that trained the original model, for a fair reference."""
+    """How to retrain: training has the settings that trained the original model, for a fair reference."""
 
     training: TrainSettings = field(default_factory=TrainSettings)
 
@@ -27,7 +27,7 @@ def retrain(
     """A new model of the same architecture, trained on `task.retain` alone (paper, section 3).
 
     The weights of `model` are not used. seed draws the initial weights and the batches. The
-    history has one row, and there is no stop rule.
+    history has one row, and there is no stop rule. Raises NonFiniteError if the training diverges.
     """
     config = model.config
     loop = UnlearningLoop("retrain", model, task, Stopping(rule="none"), observer)

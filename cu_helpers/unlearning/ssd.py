@@ -63,7 +63,10 @@ def ssd(
     seed: int = 0,
     observer: Observer | None = None,
 ) -> UnlearningResult:
-    """Foster et al. 2024, in place: no step is taken, weights are only shrunk."""
+    """Foster et al. 2024, in place: no step is taken, weights are only shrunk.
+
+    Raises NonFiniteError if a gradient is NaN or infinite.
+    """
     draw = generator(seed, task.retain.device)
     loop = UnlearningLoop("ssd", model, task, Stopping(rule="none"), observer)
     loop.begin()

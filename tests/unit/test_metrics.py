@@ -10,7 +10,7 @@ from scipy import stats
 
 from cu_helpers.data import forget_class, forget_samples, load_dataset
 from cu_helpers.inference import predict_logits
-from cu_helpers.metrics import Interval, evaluate, gaps, mean_interval, unlearn_score
+from cu_helpers.metrics import Interval, evaluate, gaps, mean_interval, tug_of_war, unlearn_score
 from cu_helpers.models import build_model
 
 
@@ -84,3 +84,15 @@ def test_a_normal_interval_would_be_too_narrow() -> None:
         held["normal"] += abs(found.mean) <= narrow
     assert 0.935 < held["t"] / 3000 < 0.965
     assert held["normal"] / 3000 < 0.9
+
+
+def test_an_interval_tells_how_many_runs_it_is_of() -> None:
+    assert [mean_interval([3.0] * count).count for count in (1, 2, 5)] == [1, 2, 5]
+
+
+def test_tug_of_war_has_known_values() -> None:
+    assert tug_of_war({"a": 50.0, "b": 80.0}, {"a": 0.0, "b": 100.0}, ("a", "b")) == pytest.approx(0.5 * 0.8)
+    assert tug_of_war({"a": 3.0}, {"a": 3.0}, ("a",)) == 1
+    assert tug_of_war({"a": 3.0, "b": 0.0}, {"a": 3.0, "b": 90.0}, ("a",)) == 1, "only what is named counts"
+    with pytest.raises(ValueError, match=r"^no accuracy is named; expected at least one, such as forget$"):
+        tug_of_war({}, {}, ())

@@ -9,7 +9,6 @@ import torch
 
 from cu_helpers.data import Dataset, forget_class, forget_samples
 from cu_helpers.errors import DataFileError
-from cu_helpers.metrics import tug_of_war
 from cu_helpers.models import EmbeddingClassifier
 from cu_helpers.profiles import get_profile
 from cu_helpers.tuning import (
@@ -35,13 +34,6 @@ def test_every_method_has_the_same_number_of_trials() -> None:
     for method, grid in GRIDS.items():
         assert all(replace(METHODS[method].settings(), **changes) for changes in trials_of(method))
         assert len(trials_of(method)) == math.prod(len(values) for values in grid.values())
-
-
-def test_the_score_has_known_values() -> None:
-    assert tug_of_war({"a": 50.0, "b": 80.0}, {"a": 0.0, "b": 100.0}, ("a", "b")) == pytest.approx(0.5 * 0.8)
-    assert tug_of_war({"a": 3.0}, {"a": 3.0}, ("a",)) == 1
-    with pytest.raises(ValueError, match="no accuracy is named"):
-        tug_of_war({}, {}, ())
 
 
 def test_a_search_never_looks_at_the_test_images(digits: Dataset, fitted: EmbeddingClassifier) -> None:

@@ -1,6 +1,8 @@
 """Unlearning methods against plain loops, exact opposites and known refusals."""
 
 import copy
+import inspect
+import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -260,16 +262,75 @@ def test_controls_switch_what_they_name(model: EmbeddingClassifier, tasks: dict[
     assert not all(torch.equal(live.state_dict()[name], model.state_dict()[name]) for name in running)
 
 
-def test_released_and_table_seven() -> None:
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 5.0])
+def test_the_settings_reach_the_loss(temperature: float) -> None:
+    draw = torch.Generator().manual_seed(2)
+    z = F.normalize(torch.randn(12, 6, generator=draw), dim=1)
+    y = torch.arange(12) % 3  # a retained image of each anchor's class, so that Eqs. 5 and 6 differ
+    batch = (z[:5], y[:5], z[5:], y[5:])
+    for push_weight in ("paper", "released"):
+        settings = replace(SHORT["contrastive"], temperature=temperature, push_weight=push_weight)
+        expected = sample_unlearning_loss(*batch, temperature, push_weight=push_weight)
+        assert torch.equal(unlearning_loss(*batch, "samples", settings), expected)
+        assert torch.equal(
+            unlearning_loss(*batch, "class", settings), class_unlearning_loss(batch[0], batch[2], temperature)
+        )
+
+
+def test_each_forget_batch_meets_omega_different_retained_batches(
+    model: EmbeddingClassifier, tasks: dict[str, ForgetTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def look(retain: Any, size: int, repeat: int, *rest: Any) -> Any:
+        asked.append((size, repeat))
+        return retained_batch(retain, size, repeat, *rest)
+
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["cu_helpers.unlearning.contrastive"], "retained_batch", look)
+    settings = replace(SHORT["contrastive"], batch_size=8, omega=3, retained="first")
+    unlearn("contrastive", model, tasks["samples"], settings)  # of 14 images
+    assert asked == [(8, 0), (8, 1), (8, 2), (6, 0), (6, 1), (6, 2)]
+
+
+def test_the_precision_of_the_settings_is_used(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    made = [
+        unlearn("contrastive", model, tasks["class"], replace(SHORT["contrastive"], omega=1, precision=precision)).model
+        for precision in ("float32", "bfloat16")
+    ]
+    assert 0 < distance(*made) < 1, "the same run but for rounding"
+
+
+def test_every_method_starts_from_seed_zero() -> None:
+    defaults = {name: inspect.signature(method.function).parameters["seed"].default for name, method in METHODS.items()}
+    assert defaults == dict.fromkeys(METHODS, 0)
+
+
+def test_released_is_the_released_code() -> None:
     released = ContrastiveSettings.released(omega=2)
     assert (released.retained, released.push_weight, released.weight_decay) == ("first", "released", 0.0)
     assert released.clamp_embeddings
     assert released.stopping.data == "test"
     assert released.omega == 2
-    assert MINI_IMAGENET_DIM == {"resnet18": 256, "resnet34": 256, "resnet50": 512, "resnet101": 512}
-    assert ContrastiveSettings.mini_imagenet("resnet18").batch_size == 256
-    assert ContrastiveSettings.mini_imagenet("resnet101").learning_rate == 1e-4
-    with pytest.raises(ValueError, match="Table 7"):
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "learning_rate", "feature_dim"),
+    [
+        ("resnet18", 256, 1e-3, 256),
+        ("resnet34", 128, 1e-3, 256),
+        ("resnet50", 128, 1e-4, 512),
+        ("resnet101", 128, 1e-4, 512),
+    ],
+)
+def test_table_seven_row_by_row(model: str, batch_size: int, learning_rate: float, feature_dim: int) -> None:
+    settings = ContrastiveSettings.mini_imagenet(model)
+    assert settings == ContrastiveSettings(batch_size=batch_size, learning_rate=learning_rate)
+    assert MINI_IMAGENET_DIM[model] == feature_dim
+    assert ContrastiveSettings.mini_imagenet(model, batch_size=7).batch_size == 7
+    with pytest.raises(
+        ValueError, match=r"^unknown model with settings in Table 7 'vit_small'; expected one of: resnet101"
+    ):
         ContrastiveSettings.mini_imagenet("vit_small")
 
 

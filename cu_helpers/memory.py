@@ -1,0 +1,82 @@
+"""When a GPU has too little memory: half the batch, and a sentence that says so."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+
+from .errors import DeviceMemoryError
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class SmallerBatchWarning(UserWarning):
+    """A batch did not fit into the GPU's memory, and half of it is tried."""
+
+
+def until_it_fits(
+    attempt: Callable[[S], T], size: S, halve: Callable[[S], S | None], what: str, told: Callable[[S], str] = str
+) -> tuple[T, S]:
+    """What `attempt(size)` returns and the size that fitted: it is halved as often as the GPU's memory asks for.
+
+    attempt: starts from nothing each time, since it may be broken off anywhere. halve: the next
+    smaller size, None if there is none. what: names the work, and told a size, for the warning (a
+    `SmallerBatchWarning`). Raises DeviceMemoryError if the smallest size does not fit either.
+    """
+    while True:
+        try:
+            return attempt(size), size
+        except torch.OutOfMemoryError as error:
+            smaller = halve(size)
+            if smaller is None:
+                raise DeviceMemoryError(
+                    f"{what}: the GPU's memory is too small even for {told(size)}; "
+                    "use a narrower model, a GPU with more free memory, or device='cpu'"
+                ) from error
+        # Not inside the handler: until it ends, the error's frames keep the tensors that did not fit.
+        torch.cuda.empty_cache()
+        warnings.warn(
+            f"{what}: {told(size)} does not fit into the GPU's memory; going on with {told(smaller)}",
+            SmallerBatchWarning,
+            stacklevel=3,
+        )
+        size = smaller
+
+
+def half(size: int) -> int | None:
+    """Half of a batch size, rounded down; None for 1."""
+    return size // 2 or None
+
+
+def _sizes(settings: Any) -> dict[str, Any]:
+    """The fields of a settings class that hold a batch size or settings with one: name -> value."""
+    found = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if (field.name.endswith("batch_size") and value is not None) or (is_dataclass(value) and _sizes(value)):
+            found[field.name] = value
+    return found
+
+
+def halved(settings: S) -> S | None:
+    """The same settings with every batch size halved, also in settings inside them; None if all are 1 already.
+
+    A batch size is a field whose name ends with batch_size; one that is None stays.
+    """
+    smaller: dict[str, Any] = {}
+    for name, value in _sizes(settings).items():
+        found = halved(value) if is_dataclass(value) else half(value)
+        if found is not None:
+            smaller[name] = found
+    return replace(settings, **smaller) if smaller else None  # type: ignore[type-var]
+
+
+def batch_words(settings: Any) -> str:
+    """The batch sizes of settings in words, such as "batch_size 64"."""
+    told = [
+        batch_words(value) if is_dataclass(value) else f"{name} {value}" for name, value in _sizes(settings).items()
+    ]
+    return ", ".join(told) or "a single image"

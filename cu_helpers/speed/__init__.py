@@ -1,0 +1,6 @@
+"""How near the package comes to what a machine can do: measured by `make speed`, never by a timed test.
+
+ceiling: methods against the bare training step. rivals: methods against Retrain and each other.
+vectorised: what is done at once against the same one by one. growth: seconds and memory against
+size. report: the record, its schema, and its tables and figures.
+"""

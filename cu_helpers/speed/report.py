@@ -1,0 +1,167 @@
+"""The record of `make speed`: one JSON a device and profile, its schema, and what a chapter shows of it."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import plotly.graph_objects as go
+
+from ..errors import DataFileError
+from ..figures import LABELS, lines
+from ..files import write_text
+from ..results import results_folder
+from .ceiling import AIM
+from .growth import AXES
+
+# Field -> what it holds. Every number is finite; seconds are wall-clock seconds.
+SCHEMA: dict[str, str] = {
+    "profile": "laptop or smoke",
+    "device": "the processor or GPU, and torch's threads",
+    "precision": "float32 or bfloat16",
+    "versions": "as in every record",
+    "commit": "of the code",
+    "busy": "the system's load average at the end; above the number of cores, ratios are rough",
+    "conditions": "a sentence for the reader",
+    "ceiling": "list of `ceiling.ceiling`: share of the bare step's throughput, for each model",
+    "rivals": "list of `rivals.against_retrain`: times faster than Retrain, with quality",
+    "fisher": "`vectorised.fisher`",
+    "shadows": "`vectorised.shadows`",
+    "evaluation": "`vectorised.evaluation`",
+    "growth": "list of `growth.along`, one an axis",
+    "memory": "`growth.peak_memory`",
+    "import": "`growth.import_seconds`",
+}
+HEAD = ("profile", "device", "precision", "versions", "commit", "busy", "conditions")
+PARTS = tuple(name for name in SCHEMA if name not in HEAD)
+
+
+def speed_path(device: str, profile: str) -> Path:
+    """Where a record lies; device: "cpu" or "cuda"."""
+    return results_folder() / "speed" / f"{device}-{profile}.json"
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def check_record(record: Mapping[str, Any], name: str) -> None:
+    """Raise DataFileError unless a record has the head, known parts alone, and finite numbers."""
+    missing = [field for field in HEAD if field not in record]
+    unknown = [field for field in record if field not in SCHEMA]
+    if missing or unknown or not _finite(dict(record)):
+        raise DataFileError(
+            f"{name} is not a record of make speed (missing: {', '.join(missing) or 'nothing'}; unknown: "
+            f"{', '.join(unknown) or 'nothing'}; numbers have to be finite); remove it and run make speed"
+        )
+
+
+def write_speed(path: Path, record: Mapping[str, Any]) -> None:
+    """Check a record and write it, aside and renamed. Raises DataFileError or StorageError."""
+    check_record(record, path.name)
+    write_text(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_speed(device: str = "cpu", profile: str = "laptop") -> dict[str, Any]:
+    """A recorded run of `make speed`. Raises DataFileError if there is none or it is damaged."""
+    path = speed_path(device, profile)
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"{path} is not a record of make speed ({error}); run make speed") from error
+    check_record(record, path.name)
+    return record
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    marks = ("---",) * len(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows))
+
+
+def _aim(value: float, aim: float, most: bool = False) -> str:
+    return "yes" if (value <= aim if most else value >= aim) else "no"
+
+
+def ceiling_table(record: Mapping[str, Any]) -> str:
+    """Markdown: each model's and method's share of the bare step's throughput, the aim, and a stop check's cost."""
+    rows = []
+    for one in record.get("ceiling", []):
+        for method, share in one["share"].items():
+            check = f"{one['check_steps']:.1f} steps" if method == "contrastive" else "–"
+            name = LABELS.get(method, method.capitalize())
+            model = f"{one['model']}, width {one['width']}"
+            goal = f"{100 * AIM[method]:.0f} %"
+            rows.append((model, name, f"{100 * share:.0f} %", goal, _aim(share, AIM[method]), check))
+    return _table(("model", "what", "of the bare step", "aim", "reached", "one stop check"), rows)
+
+
+def rivals_table(record: Mapping[str, Any]) -> str:
+    """Markdown: how many times faster than the shortest good Retrain, beside what is forgotten and kept (percent)."""
+    rows = []
+    for one in record.get("rivals", []):
+        retrained = one["retrain_metrics"]
+        kept = "retain_test" if "retain_test" in retrained else "test"
+        lost = "forget_test" if "forget_test" in retrained else "forget"
+        quality = (f"{retrained[lost]:.1f}", f"{retrained[kept]:.1f}")
+        task = f"{one['dataset']}, {one['task']}"
+        rows.append((task, f"Retrain, {one['epochs']} epochs", "–", "1", *quality))
+        for run in one["runs"]:
+            found = run["metrics"]
+            seconds = f"{median(run['seconds']):.1f}"
+            name = f"{LABELS[run['method']]}, {run['variant']}"
+            times = f"{median(run['times_faster']):.0f}"
+            rows.append((task, name, seconds, times, f"{found[lost]:.1f}", f"{found[kept]:.1f}"))
+    return _table(
+        ("task", "method", "seconds", "times faster", "forgotten, unseen or own (%)", "kept, unseen (%)"), rows
+    )
+
+
+def parts_table(record: Mapping[str, Any]) -> str:
+    """Markdown: what is done at once, evaluation, memory and import, each beside its aim."""
+    rows = []
+    if "fisher" in record:
+        times = record["fisher"]["times_faster"]
+        rows.append(("Fisher information, against a loop", f"{times:.1f} times faster", "5 times", _aim(times, 5)))
+    if "shadows" in record:
+        one = record["shadows"]
+        rows.append((f"{one['models']} shadow models at once", f"{one['times_faster']:.2f} times faster", "–", "–"))
+    if "evaluation" in record:
+        share = record["evaluation"]["share"]
+        rows.append(("evaluation, of the bare forward", f"{100 * share:.0f} %", "95 %", _aim(share, 0.95)))
+    if "memory" in record:
+        most = max(record["memory"]["ratio"])
+        rows.append(("peak memory, of a training step's", f"{most:.2f}", "at most 1.3", _aim(most, 1.3, most=True)))
+    if "import" in record:
+        found = record["import"]["median"]
+        rows.append(("import beyond torch's", f"{found:.2f} s", "at most 0.3 s", _aim(found, 0.3, most=True)))
+    for one in record.get("growth", []):
+        told = f"size to the power {one['slope']:.2f}"
+        rows.append((f"time against {AXES[one['axis']]}", told, f"{one['expected_slope']}", "–"))
+    return _table(("what", "measured", "aim", "reached"), rows)
+
+
+def growth_figure(record: Mapping[str, Any], axis: str) -> go.Figure:
+    """Seconds of one round against a size, with the expected slope through the first point, on log axes.
+
+    axis: one of `growth.AXES`. Raises DataFileError if the record has no such axis.
+    """
+    found = [one for one in record.get("growth", []) if one["axis"] == axis]
+    if not found:
+        raise DataFileError(f"the record of make speed has no growth along {axis!r}; run make speed --parts growth")
+    (one,) = found
+    first = one["seconds"][0]
+    expected = [first * (value / one["values"][0]) ** one["expected_slope"] for value in one["values"]]
+    figure = lines(
+        {"contrastive": (one["values"], one["seconds"]), "expected slope": (one["values"], expected)},
+        AXES[axis],
+        "seconds of a round",
+    )
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(type="log")
+    return figure

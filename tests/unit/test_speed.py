@@ -1,0 +1,198 @@
+"""What `make speed` computes from its seconds, and that each measurement does what its name says; no time is tested."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CPU, image_data
+
+from cu_helpers.errors import DataFileError
+from cu_helpers.models import build_model
+from cu_helpers.profiles import get_profile
+from cu_helpers.speed import ceiling, clock, growth, report, rivals, vectorised
+from cu_helpers.unlearning import METHODS, ContrastiveSettings, Stopping
+from cu_helpers.unlearning.fisher import fisher_diagonal
+
+
+def test_work_is_measured_in_turns_after_a_first_call_of_each() -> None:
+    order: list[str] = []
+
+    def measure(name: str) -> Any:
+        def once() -> float:
+            order.append(name)
+            return float(len(order))
+
+        return once
+
+    found = clock.in_turns({"a": measure("a"), "b": measure("b")}, 3)
+    assert "".join(order) == "ab" + "ab" + "ba" + "ab"
+    assert found == {"a": [3.0, 6.0, 7.0], "b": [4.0, 5.0, 8.0]}
+
+
+def test_a_ratio_is_the_median_of_the_turns_own_ratios() -> None:
+    """A machine that is three times slower in one turn changes nothing; the ratio of the sums would move."""
+    assert clock.ratio([2.0, 6.0, 2.0], [1.0, 3.0, 1.0]) == 2.0
+    assert clock.ratio([1.0, 1.0, 9.0], [1.0, 1.0, 1.0]) == 1.0
+
+
+def test_a_task_of_noise_is_a_task() -> None:
+    task = clock.random_task(10, 20, CPU, classes=5, held_out=15, side=8)
+    assert (len(task.forget), len(task.retain), len(task.train), len(task.validation)) == (10, 20, 30, 15)
+    assert task.kind == "samples"
+    assert task.train.labels.bincount().tolist() == [6] * 5
+
+
+def test_the_ceiling_times_equally_many_steps_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    real = torch.optim.SGD.step
+
+    def step(self: Any, *args: Any) -> Any:
+        taken.append(1)
+        return real(self, *args)
+
+    monkeypatch.setattr(ceiling, "BATCH", 8)
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    model = build_model("resnet18", 10, width=4, seed=0)
+    task = clock.random_task(4, 32, CPU, held_out=20, side=8)
+    measures = ceiling.measures(model, task, 4, "float32")
+    assert set(measures) == {"bare", "bare with a teacher", *ceiling.AIM}
+    for name, measure in measures.items():
+        taken.clear()
+        assert measure() > 0
+        assert len(taken) == 4, name
+    with pytest.raises(ValueError, match="contrastive took 4 steps; expected 5"):
+        ceiling.between_checks(
+            "contrastive", model, task, ContrastiveSettings(batch_size=4, max_rounds=1, stopping=Stopping("none")), 5
+        )
+
+
+def test_the_share_is_bare_over_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"bare": 2.0, "bare with a teacher": 3.0, "training": 4.0, "contrastive": 2.5, "finetune": 2.0, "scrub": 4.0}
+    monkeypatch.setattr(ceiling, "measures", lambda *_: {name: lambda own=own: own for name, own in told.items()})
+    monkeypatch.setattr(ceiling, "check_seconds", lambda *_: 0.5)
+    found = ceiling.ceiling(ceiling.Size("resnet18", 4, 4), CPU, 3, side=8)
+    assert found["share"] == {"contrastive": 0.8, "training": 0.5, "finetune": 1.0, "scrub": 0.75}
+    assert found["check_steps"] == pytest.approx(0.5 / (2.0 / 4))
+
+
+def test_the_shortest_schedule_is_the_first_within_half_a_point() -> None:
+    assert rivals.shortest({4: 70.0, 6: 74.6, 9: 75.0, 15: 74.9}) == 6
+    assert rivals.shortest({4: 70.0, 6: 74.4, 9: 75.0, 15: 74.9}) == 9
+    assert rivals.shortest({15: 75.0}) == 15
+
+
+def test_the_lengths_that_are_tried_end_with_the_profiles_own() -> None:
+    assert rivals.schedules_of(get_profile("laptop", "cifar10")) == [4, 6, 9, 15]
+    assert rivals.schedules_of(get_profile("laptop", "digits")) == [10, 16, 24, 40]
+
+
+def test_every_rival_takes_its_kind_of_task() -> None:
+    for kind, names in rivals.RIVALS.items():
+        assert all(kind in METHODS[name].tasks for name in names)
+
+
+def test_the_loop_and_the_vectorised_fisher_agree() -> None:
+    model, images = build_model("resnet18", 3, width=4, seed=0).eval(), image_data(3)
+    ours, loop = fisher_diagonal(model, images), vectorised.fisher_loop(model, images)
+    assert ours.keys() == loop.keys()
+    for name, value in loop.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-9)
+
+
+def test_a_slope_is_that_of_logarithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "case_seconds", lambda case, _: 3.0 * case.width**2)
+    found = growth.along("width", [4, 8, 16], CPU, 2)
+    assert found["slope"] == pytest.approx(2.0)
+    assert found["seconds"] == [48.0, 192.0, 768.0]
+    assert set(growth.AXES) == set(growth.SLOPES)
+
+
+HEAD: dict[str, Any] = {
+    "profile": "laptop",
+    "device": "a CPU, 1 threads",
+    "precision": "float32",
+    "versions": {"torch": "2.6"},
+    "commit": "0123456789ab",
+    "busy": 0.5,
+    "conditions": "alone",
+}
+RECORD: dict[str, Any] = {
+    **HEAD,
+    "ceiling": [{"model": "resnet18", "width": 16, "share": {"contrastive": 0.96, "scrub": 0.88}, "check_steps": 2.5}],
+    "rivals": [
+        {
+            "dataset": "cifar10",
+            "task": "class5",
+            "epochs": 6,
+            "retrain_metrics": {"forget_test": 0.0, "retain_test": 78.0},
+            "runs": [
+                {
+                    "method": "ssd",
+                    "variant": "as searched",
+                    "seconds": [3.0, 1.0, 2.0],
+                    "times_faster": [60.0, 70.0, 50.0],
+                    "metrics": {"forget_test": 1.5, "retain_test": 70.25},
+                }
+            ],
+        }
+    ],
+    "fisher": {"times_faster": 4.0},
+    "shadows": {"models": 8, "times_faster": 1.25},
+    "evaluation": {"share": 0.97},
+    "memory": {"ratio": [1.1, 1.4]},
+    "import": {"median": 0.2},
+    "growth": [{"axis": "width", "values": [8, 16], "seconds": [1.0, 3.0], "slope": math.log2(3), "expected_slope": 2}],
+}
+
+
+def test_tables_set_what_was_measured_beside_the_aim() -> None:
+    lines = report.ceiling_table(RECORD).split("\n")
+    assert lines[1] == "| --- | --- | --- | --- | --- | --- |"
+    assert lines[2] == "| resnet18, width 16 | Contrastive | 96 % | 95 % | yes | 2.5 steps |"
+    assert lines[3] == "| resnet18, width 16 | SCRUB | 88 % | 90 % | no | – |"
+    lines = report.rivals_table(RECORD).split("\n")
+    assert lines[2] == "| cifar10, class5 | Retrain, 6 epochs | – | 1 | 0.0 | 78.0 |"
+    assert lines[3] == "| cifar10, class5 | SSD, as searched | 2.0 | 60 | 1.5 | 70.2 |"
+    table = report.parts_table(RECORD)
+    assert "| Fisher information, against a loop | 4.0 times faster | 5 times | no |" in table
+    assert "| evaluation, of the bare forward | 97 % | 95 % | yes |" in table
+    assert "| peak memory, of a training step's | 1.40 | at most 1.3 | no |" in table
+    assert "| import beyond torch's | 0.20 s | at most 0.3 s | yes |" in table
+    assert "| time against width of the ResNet-18 | size to the power 1.58 | 2 | – |" in table
+
+
+def test_the_expected_slope_starts_at_the_first_point() -> None:
+    figure = report.growth_figure(RECORD, "width")
+    measured, expected = figure.data
+    assert list(measured.y) == [1.0, 3.0]
+    assert list(expected.y) == [1.0, 4.0]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    with pytest.raises(DataFileError, match="no growth along 'retain'; run make speed"):
+        report.growth_figure(RECORD, "retain")
+
+
+def test_a_record_is_checked_written_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CU_RESULTS", str(tmp_path))
+    path = report.speed_path("cpu", "laptop")
+    assert path == tmp_path / "speed" / "cpu-laptop.json"
+    with pytest.raises(DataFileError, match=r"cpu-laptop\.json is not a record of make speed .*; run make speed"):
+        report.read_speed()
+    report.write_speed(path, RECORD)
+    assert report.read_speed() == json.loads(json.dumps(RECORD))
+    for wrong in ({"profile": "laptop"}, {**RECORD, "more": 1}, {**RECORD, "busy": math.nan}):
+        with pytest.raises(DataFileError, match="is not a record of make speed"):
+            report.write_speed(path, wrong)
+    assert report.read_speed() == json.loads(json.dumps(RECORD)), "what was there stays"
+    assert set(report.SCHEMA) == set(RECORD)
+
+
+def test_committed_records_can_be_shown() -> None:
+    folder = Path(__file__).resolve().parents[2] / "book" / "results" / "speed"
+    for path in folder.glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        report.check_record(record, path.name)
+        for table in (report.ceiling_table, report.rivals_table, report.parts_table):
+            assert table(record).startswith("| ")
