@@ -148,4 +148,6 @@ def test_the_cell_is_the_same_everywhere() -> None:
 def test_the_release_has_one_number() -> None:
     (source,) = setup_cells(NAMES[0])
     assert re.findall(r'"v(\d[\d.]*)"', source) == [VERSION]
+    for page in ("README.md", "book/teaching.md"):
+        assert set(re.findall(r"\bv(\d+\.\d+\.\d+)\b", (ROOT / page).read_text(encoding="utf-8"))) == {VERSION}, page
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == VERSION
