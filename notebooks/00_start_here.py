@@ -96,7 +96,11 @@ lab = notebook.setup(profile, dataset, model, seed)
 # | 01 | What is the goal, and how is it measured? |
 # | 02 | Where do trained, forgotten and unseen images lie in the embedding? |
 # | 03, 04 | What do the paper's two losses ask of an embedding? |
-# | 05 | Which part of the algorithm forgets, and how near does it come to retraining? |
+# | 05, 06 | Which part of the algorithm forgets, how near does it come to retraining, and what does a memory of embeddings add? |
+# | 07–13 | What do the paper's rivals do, and who comes nearest to retraining under equal rules? |
+# | 14, 15 | Can one still tell that the images were there, and what is left of them? |
+# | 16 | Can a class be forgotten where texts are embeddings too? |
+# | 17, 18 | Which of the paper's claims hold here, and which one will you test? |
 #
 # ## Can your machine run it?
 #

@@ -675,8 +675,9 @@ else:
 assert all(run["retain"] > run["test"] for run in trained)
 
 # %% [markdown]
-# The recorded CIFAR-10 models are smaller than the paper's and saw fewer images. So their test accuracy is lower, and their
-# numbers are not the paper's numbers. What can be compared is each model with *its own* Retrain.
+# These CIFAR-10 models, of profile laptop, are smaller than the paper's and saw fewer images. So their test accuracy is lower, and
+# their numbers are not the paper's numbers (chapter 17 has models of the paper's size). What can be compared is each model with
+# *its own* Retrain.
 
 # %% [markdown] tags=["exercise:01-4"]
 # ### Exercise 01-4 · Two intervals are not one
@@ -733,8 +734,8 @@ assert mean > half
 # - Zero accuracy on a class comes for free by masking one logit, with embeddings that are equal bit for bit.
 # - The unlearn score alone can't tell a forgetting model from a ruined one. Gaps to Retrain can.
 # - Our stop rules and searches see validation images only.
-# - We did not show that a model with zero gaps has forgotten. Accuracy is a coarse look: attacks and probes look closer, and no
-#   chapter so far has them.
+# - We did not show that a model with zero gaps has forgotten. Accuracy is a coarse look. Attacks (chapter 14)
+#   and probes (chapter 15) look closer.
 #
 # ## References
 #

@@ -895,8 +895,8 @@ print({f"{right} of 20": bool(may_stop(right, 20, 10)) for right in range(5)})
 # - The stop rule, and how often it is looked at, decide how much is forgotten. We stop on validation images only.
 # - The tables above say, for this data, which variants come near Retrain and which do not; each has its interval.
 # - The temperature is not a free extra: for a class it is the weight of the loss under another name (exercise 05-2).
-# - We did not compare with the paper's other baselines, attack the unlearned model, or look for what its embedding still
-#   knows. We did not run SVHN, Mini-ImageNet or models at full width here.
+# - We did not compare with the paper's other baselines (chapters 07 to 13 do), attack the unlearned model (chapter 14), or look for
+#   what its embedding still knows (chapter 15). Models at full width are in chapter 13; SVHN and Mini-ImageNet were not run.
 #
 # ## References
 #

@@ -189,7 +189,7 @@ for name, found in (
     print(f"{name:22} forgotten {found['forget']:5.1f} %, retained test {found['retain_test']:5.1f} %")
 
 # %% [markdown]
-# With no noise at all, the class is forgotten in every column of the table, and the embeddings are the original's. For a class the
+# With next to no noise the class is forgotten all the same, and the embeddings are the original's up to that noise. For a class the
 # recipe's success is the zeroed row, which is the logit mask by another name. For samples there is no such row, and the noise has to
 # do the work.
 
