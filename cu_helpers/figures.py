@@ -248,6 +248,7 @@ def circle_animation(classes: dict[str, ArrayLike], paths: ArrayLike, times: Seq
                 "y": -0.22,
                 "yanchor": "top",
                 "bgcolor": "rgba(128,128,128,0.15)",  # the default is white, also on a dark page
+                "showactive": False,  # plotly's colour for the pressed button is white too
             }
         ],
         sliders=[{"steps": steps, "x": 0.25, "len": 0.75, "y": -0.14, "currentvalue": {"prefix": "step "}}],

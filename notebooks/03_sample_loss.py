@@ -318,7 +318,7 @@ for trace, dash in zip(figure.data, ("dash", "dot", "solid"), strict=True):
     trace.update(mode="lines", line={"dash": dash, "width": 2.5})
 for name, centre in CENTRES.items():
     figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
-    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name, showarrow=False)
+    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name[-1], showarrow=False)
 figures.show(
     figure,
     "Eq. 5 for an anchor of class A around the circle. The loss is highest in the middle of its own class and lowest at "

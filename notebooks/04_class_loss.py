@@ -365,7 +365,7 @@ for trace, dash, colour in zip(figure.data, ("solid", "dash"), ("#0072b2", "#e69
     trace.update(mode="lines", line={"dash": dash, "width": 2.5, "color": colour})
 for name, centre in {"class A": 90, **CENTRES}.items():
     figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
-    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name, showarrow=False)
+    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name[-1], showarrow=False)
 figure.add_vline(x=towards, line_dash="dot", line_color=figures.GREY, annotation_text="m")
 figures.show(
     figure,

@@ -1,9 +1,28 @@
-// Plots are drawn transparent with grey text. This keeps them as wide as their column, and makes their
-// text lighter on a dark page and darker on a light one.
+// Plots are drawn transparent with grey text. This makes their text lighter on a dark page and darker on a
+// light one, and fits it to a phone.
 (function () {
   "use strict";
   function colour() {
     return document.documentElement.dataset.theme === "dark" ? "#c8c8c8" : "#404040";
+  }
+  function broken(text, length) {
+    // A title that is longer than its axis, in two lines.
+    if (text.indexOf("<br>") >= 0 || text.length * 5.8 <= length) return text;
+    var middle = text.length / 2;
+    var after = text.indexOf(" ", middle);
+    var before = text.lastIndexOf(" ", middle);
+    var at = after < 0 || middle - before < after - middle ? before : after;
+    return at < 0 ? text : text.slice(0, at) + "<br>" + text.slice(at + 1);
+  }
+  function fit(plot, change) {
+    var drawn = plot._fullLayout;
+    if (!drawn || plot.clientWidth >= 480) return;
+    change["font.size"] = 10;
+    Object.keys(plot.layout).forEach(function (name) {
+      var title = /^[xy]axis\d*$/.test(name) && plot.layout[name].title;
+      if (!title || !title.text || !drawn[name]._length) return;
+      change[name + ".title.text"] = broken(title.text, drawn[name]._length);
+    });
   }
   function restyle() {
     if (!window.Plotly) return;
@@ -11,6 +30,7 @@
       if (!plot.layout) return;
       var ink = colour();
       var change = { "font.color": ink };
+      fit(plot, change);
       (plot.layout.annotations || []).forEach(function (_, at) {
         change["annotations[" + at + "].font.color"] = ink;
       });
