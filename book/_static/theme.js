@@ -18,6 +18,7 @@
     var drawn = plot._fullLayout;
     if (!drawn || plot.clientWidth >= 480) return;
     change["font.size"] = 10;
+    if (plot.layout.legend && plot.layout.legend.y < 0) change["legend.y"] = -0.36; // clear of two lines of title
     Object.keys(plot.layout).forEach(function (name) {
       var title = /^[xy]axis\d*$/.test(name) && plot.layout[name].title;
       if (!title || !title.text || !drawn[name]._length) return;
