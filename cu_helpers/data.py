@@ -101,15 +101,24 @@ class Dataset:
 
         None keeps all. Raises ValueError if fewer than one per class or more than there are.
         """
-        if count is None or count == len(self.train):
-            return self
-        if not len(self.classes) <= count <= len(self.train):
+        train = self._draw(self.train, count, "training")
+        return self if train is self.train else replace(self, train=train)
+
+    def with_test(self, count: int | None) -> "Dataset":
+        """The same data set with a fixed, class-balanced draw of `count` test images; see `with_train`."""
+        test = self._draw(self.test, count, "test")
+        return self if test is self.test else replace(self, test=test)
+
+    def _draw(self, images: ImageData, count: int | None, name: str) -> ImageData:
+        if count is None or count == len(images):
+            return images
+        if not len(self.classes) <= count <= len(images):
             raise ValueError(
-                f"{count} training images of {self.name} were asked for; "
-                f"expected {len(self.classes)} (one per class) to {len(self.train)}"
+                f"{count} {name} images of {self.name} were asked for; "
+                f"expected {len(self.classes)} (one per class) to {len(images)}"
             )
-        chosen, _ = balanced_split(self.train.labels, count, SPLIT_SEED)
-        return replace(self, train=self.train.select(chosen))
+        chosen, _ = balanced_split(images.labels, count, SPLIT_SEED)
+        return images.select(chosen)
 
 
 @dataclass(frozen=True)

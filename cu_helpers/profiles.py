@@ -34,7 +34,7 @@ PROFILES = ("smoke", "laptop", "paper")
 class Profile:
     """The size of everything a chapter does, for one data set and model.
 
-    train_images: None keeps all. class_settings, sample_settings: method name -> settings, where
+    train_images, test_images: None keeps all. class_settings, sample_settings: method name -> settings, where
     they differ from the method's defaults. class_seeds, sample_seeds: the seeds of tables.
     """
 
@@ -44,6 +44,7 @@ class Profile:
     width: int = 64
     feature_dim: int = 128
     train_images: int | None = None
+    test_images: int | None = None  # fewer only at smoke, where measuring took longer than unlearning
     training: TrainSettings = field(default_factory=TrainSettings)
     label: int = 5  # the paper forgets class 5 by default
     count: int = 500  # and 500 samples
@@ -57,8 +58,8 @@ class Profile:
         return ModelConfig(self.model, num_classes, 3, self.width, self.feature_dim)
 
     def shrink(self, dataset: Dataset) -> Dataset:
-        """The data set with this profile's number of training images."""
-        return dataset.with_train(self.train_images)
+        """The data set with this profile's numbers of training and test images."""
+        return dataset.with_train(self.train_images).with_test(self.test_images)
 
     def settings(self, method: str, kind: str) -> Any:
         """The settings of `method` for a task of this kind; None means the method's defaults.
@@ -112,6 +113,7 @@ def _digits(name: str) -> Profile:
         name,
         "digits",
         width=16,
+        test_images=320 if smoke else None,
         training=TrainSettings(epochs=15 if smoke else 40, batch_size=32 if smoke else 64, learning_rate=0.05),
         count=36,  # accuracy on 36 images moves in steps of 2.8 points
         class_seeds=(0, 1) if smoke else (0, 1, 2),
@@ -140,6 +142,7 @@ def _images(name: str, dataset: str) -> Profile:
             dataset,
             width=4,
             train_images=400,
+            test_images=400,
             training=TrainSettings(epochs=4, batch_size=64, learning_rate=0.05),
             count=40,
             class_seeds=(0, 1),

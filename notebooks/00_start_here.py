@@ -128,10 +128,12 @@ assert left.grad.tolist() == right.tolist()
 task = lab.class_task()
 print(f"forget class {task.classes[task.label]!r}")
 print(f"training images: {len(task.forget)} to forget, {len(task.retain)} to retain, {len(task.train)} in all")
-print(f"test images: {len(task.forget_test)} of that class, {len(task.retain_test)} of the others")
 assert len(task.forget) + len(task.retain) == len(task.train)
 assert (task.forget.labels == task.label).all()
 assert not (task.retain.labels == task.label).any()
+
+# %%
+print(f"test images: {len(task.forget_test)} of that class, {len(task.retain_test)} of the others")
 
 # %% [markdown]
 # ## Before: the original model

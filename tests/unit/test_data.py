@@ -128,8 +128,20 @@ def test_with_train_draws_exactly_so_many_of_each_class(digits: data.Dataset, co
     assert small.validation is digits.validation
 
 
-def test_with_train_of_everything_changes_nothing(digits: data.Dataset) -> None:
-    assert digits.with_train(None) is digits
+def test_with_test_draws_test_images_alone(digits: data.Dataset) -> None:
+    small = digits.with_test(101)
+    assert len(small.test) == 101
+    assert set(small.test.labels.bincount(minlength=10).tolist()) == {10, 11}
+    assert not Counter(rows(small.test)) - Counter(rows(digits.test))
+    assert small.train is digits.train
+    assert small.validation is digits.validation
+    with pytest.raises(ValueError, match="9 test images of digits were asked for; expected 10"):
+        digits.with_test(9)
+
+
+def test_with_train_and_with_test_of_everything_change_nothing(digits: data.Dataset) -> None:
+    assert digits.with_train(None) is digits.with_test(None) is digits
+    assert digits.with_test(len(digits.test)) is digits
     assert digits.with_train(len(digits.train)) is digits
 
 

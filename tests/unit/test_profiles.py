@@ -59,6 +59,7 @@ def test_vit_trains_with_adam() -> None:
 
 def test_shrink_keeps_the_asked_number_balanced() -> None:
     digits = load_dataset("digits", device="cpu")
-    assert get_profile("smoke").shrink(digits) is digits
+    assert get_profile("laptop").shrink(digits) is digits
+    assert len(get_profile("smoke").shrink(digits).test) == 320
     few = digits.with_train(50)
     assert few.train.labels.bincount().tolist() == [5] * 10
