@@ -31,7 +31,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about two minutes, measured (UMAP's first fit is a good part of it) |
-# | GPU | about a minute, an estimate |
+# | T4-class GPU | about two minutes, most of it UMAP's on the CPU, an estimate |
+# | large GPU | about a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

@@ -31,7 +31,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | below half a minute, measured (of which the model's training takes the most, once) |
-# | GPU | below half a minute, an estimate |
+# | T4-class GPU | below half a minute, an estimate |
+# | large GPU | below half a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

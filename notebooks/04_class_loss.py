@@ -33,7 +33,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | below one minute, measured (two small models are trained, once) |
-# | GPU | below one minute, an estimate |
+# | T4-class GPU | below one minute, an estimate |
+# | large GPU | below one minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

@@ -32,7 +32,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about 5 minutes, measured |
-# | GPU | below 2 minutes, an estimate |
+# | T4-class GPU | about three minutes, an estimate |
+# | large GPU | below two minutes, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

@@ -32,7 +32,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about five minutes, an estimate |
-# | GPU | about a minute, an estimate |
+# | T4-class GPU | about three minutes, an estimate |
+# | large GPU | about a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

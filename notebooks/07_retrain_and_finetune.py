@@ -31,7 +31,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about two minutes, an estimate |
-# | GPU | below a minute, an estimate |
+# | T4-class GPU | below two minutes, an estimate |
+# | large GPU | below a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

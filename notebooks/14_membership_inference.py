@@ -32,7 +32,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about six minutes, an estimate |
-# | GPU | about two minutes, an estimate |
+# | T4-class GPU | about four minutes, an estimate |
+# | large GPU | about two minutes, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util

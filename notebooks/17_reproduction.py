@@ -31,7 +31,7 @@
 # | device | time of this chapter at any profile |
 # |---|---|
 # | laptop CPU, 2 cores | below a minute, measured |
-# | GPU | the same; none is used |
+# | T4-class or large GPU | the same; none is used |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
