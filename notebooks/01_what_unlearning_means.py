@@ -42,8 +42,8 @@ import sys
 
 book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
 if importlib.util.find_spec("cu_helpers") is None:
-    # On Colab: the book at its tag. Our package is installed alone, with what an image may lack; torch and numpy stay.
-    small = {"safetensors": "safetensors", "pynndescent": "pynndescent", "umap": "umap-learn"}
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
     lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
     commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
     if not os.path.isdir(book_folder):

@@ -42,8 +42,8 @@ import sys
 
 book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
 if importlib.util.find_spec("cu_helpers") is None:
-    # On Colab: the book at its tag. Our package is installed alone, with what an image may lack; torch and numpy stay.
-    small = {"safetensors": "safetensors", "pynndescent": "pynndescent", "umap": "umap-learn"}
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
     lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
     commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
     if not os.path.isdir(book_folder):
@@ -75,12 +75,6 @@ clip_weights = None  # a file with the weights of ViT-B-32; None lets open_clip 
 # - `"ViT-B-32"`: the paper's model with OpenAI's weights, for a GPU and a connection. The last section says how.
 #
 # After the two cells that load, every line is the same for both. (`model` chooses other chapters' networks and has no effect here.)
-
-# %% tags=["hide-input"]
-if importlib.util.find_spec("open_clip") is None:  # Colab has all that open_clip needs but ftfy
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "open_clip_torch>=2.30", "ftfy"], check=True
-    )
 
 # %%
 import copy

@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("[0-9]*.ipynb"), *(ROOT / "notebooks" / "student").glob("[0-9]*.ipynb")])
@@ -107,14 +109,19 @@ def test_where_the_package_is_there_nothing_is_done(name: str, tmp_path: Path, m
     assert "CU_RESULTS" not in os.environ
 
 
-def test_what_an_image_lacks_is_installed_too_but_never_torch_or_numpy(
+def test_what_colab_lacks_is_installed_too_but_never_torch_or_numpy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (source,) = setup_cells(NAMES[0])
-    colab = Colab(monkeypatch, tmp_path, missing=("cu_helpers", "umap", *NEVER))
+    colab = Colab(monkeypatch, tmp_path, missing=("cu_helpers", "open_clip", "ftfy", *NEVER))
     colab.execute(source)
     install = colab.commands[1]
-    assert install[-1] == "umap-learn"
+    packages = [canonicalize_name(Requirement(name).name) for name in install[-2:]]
+    assert packages == ["open-clip-torch", "ftfy"]
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"][
+        "clip"
+    ]
+    assert [install[-2]] == ours, "in the range that the package asks for"
     assert not set(NEVER) & set(install)
     assert "--no-deps" in install, "nor as a dependency"
 
