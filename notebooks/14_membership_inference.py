@@ -256,7 +256,7 @@ assert found["like members"] > 90 > 10 > found["like others"]
 # 1. *power*: held-out members must stand at least ten points above. Else the attack cannot tell members from non-members;
 # 2. forgotten images must stand at least half as high as held-out members. Else it calls members non-members.
 #
-# An attack that fails is marked **broken** in the table itself, and its other rows mean nothing.
+# An attack that fails is marked **broken** below its table, and the rows of that table mean nothing.
 
 # %% tags=["nbval-check-output"]
 for forgotten, held_out in ((52, 55), (3, 4), (12, 55)):
@@ -322,7 +322,7 @@ for position in range(len(arena.seeds_of(lab, "samples"))):
 display(Markdown(verification_tables.member_table(reports)))
 
 # %% [markdown]
-# The last row judges the attack. Now the same table with the attack model that can see.
+# The line below the table judges the attack. Now the same table with the attack model that can see.
 
 # %%
 display(Markdown(verification_tables.member_table(reports, "softmax, mlp")))
@@ -842,7 +842,7 @@ assert area(2) < area(10) < limit + 0.01
 # ## What we showed, and what we did not
 #
 # - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up
-#   outputs, and in the tables above, where its verdict stands in its last row. Sorted probabilities or a hidden layer can, and
+#   outputs, and in the tables above, where its verdict stands below each. Sorted probabilities or a hidden layer can, and
 #   at the paper's size their rates for Retrain come near to the paper's.
 # - For a forgotten class a trained attack has seen no member of that class, and the tables mark it as broken. A score against
 #   unseen images of the same class still works.

@@ -57,6 +57,10 @@
   // A wide table scrolls in its own box; the keyboard must reach it.
   window.addEventListener("load", function () {
     document.querySelectorAll(".bd-article table").forEach(function (table) { table.tabIndex = 0; });
+    // Beside many columns of numbers a sentence would become a column of words.
+    document.querySelectorAll(".bd-article td").forEach(function (cell) {
+      if (cell.textContent.length > 40) cell.classList.add("cu-sentence");
+    });
   });
   document.addEventListener("toggle", function (event) {
     // A plot inside a folded solution has no width until it opens.
