@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -107,14 +108,24 @@ def contents(chapters: list[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def release_tag() -> str:
+    """The tag that the chapters' set-up cells install on Colab: v and the package's version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"v{project['version']}"
+
+
 def configuration() -> str:
-    """_config.yml, with the repository's address if GITHUB_REPOSITORY (owner/name) gives one."""
+    """_config.yml, with the repository's address if GITHUB_REPOSITORY (owner/name) gives one.
+
+    The Colab buttons open the notebooks at the release's tag, as the package that they install.
+    """
     text = (BOOK / "_config.yml").read_text(encoding="utf-8")
     repository = os.environ.get("GITHUB_REPOSITORY")
     if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"GITHUB_REPOSITORY is {repository!r}; expected owner/name")
     if repository:
-        text += f"\nrepository:\n  url: https://github.com/{repository}\n  branch: main\n  path_to_book: notebooks\n"
+        text += f"\nrepository:\n  url: https://github.com/{repository}\n  branch: {release_tag()}\n"
+        text += "  path_to_book: notebooks\n"
         text += "\nlaunch_buttons:\n  colab_url: https://colab.research.google.com\n"
     return text
 

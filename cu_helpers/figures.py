@@ -3,6 +3,7 @@
 import html
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,12 +55,14 @@ MARKERS = {"train": "circle", "forget": "x", "test": "diamond-open"}
 SET_COLOURS = {"train": "#0072b2", "forget": "#d55e00", "test": "#009e73"}
 COLOURWAY = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # curves that no name colours
 GREY = "#808080"  # readable on white and on black
+TITLE = 30  # characters of a y title that fit beside a plot of the usual height
 
 
 def style(figure: go.Figure, x: str | None = None, y: str | None = None, height: int = 380) -> go.Figure:
     """Give a figure the book's look, in place: transparent, legend below, axis titles with units.
 
-    x, y: axis titles; None leaves them. Transparent backgrounds suit a light and a dark page.
+    x, y: axis titles; None leaves them. A long y title stands in two lines, or plotly would cut it.
+    Transparent backgrounds suit a light and a dark page.
     """
     figure.update_layout(
         height=height,
@@ -77,7 +80,7 @@ def style(figure: go.Figure, x: str | None = None, y: str | None = None, height:
     if x is not None:
         figure.update_xaxes(title_text=x)
     if y is not None:
-        figure.update_yaxes(title_text=y)
+        figure.update_yaxes(title_text="<br>".join(textwrap.wrap(y, max(TITLE, len(y) // 2 + 6))))
     return figure
 
 
@@ -248,6 +251,7 @@ def circle_animation(classes: dict[str, ArrayLike], paths: ArrayLike, times: Seq
                 "y": -0.22,
                 "yanchor": "top",
                 "bgcolor": "rgba(128,128,128,0.15)",  # the default is white, also on a dark page
+                "showactive": False,  # plotly's colour for the pressed button is white too
             }
         ],
         sliders=[{"steps": steps, "x": 0.25, "len": 0.75, "y": -0.14, "currentvalue": {"prefix": "step "}}],

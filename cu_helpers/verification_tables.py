@@ -114,7 +114,7 @@ def _complete(reports: Reports) -> bool:
 def member_table(reports: Reports, attack: str = PAPER_ATTACK, paper_model: str | None = None) -> str:
     """Table 4 for one attack: member rates in percent, mean ± standard deviation over seeds.
 
-    The last row judges the attack itself; a broken one reads no distance. paper_model: adds the
+    The line below judges the attack itself; a broken one reads no distance. paper_model: adds the
     paper's own numbers for that architecture. Without a report of the original and of Retrain there
     is no table, and one line says so.
     """
@@ -139,8 +139,7 @@ def member_table(reports: Reports, attack: str = PAPER_ATTACK, paper_model: str 
         if paper_model:
             cells += paper_cells(paper_model, method)
         rows.append(cells)
-    rows.append(["**this attack**", f"**{verdict.words}**", *[""] * (len(head) - 2)])
-    return _lines(head, rows)
+    return _lines(head, rows) + f"\n\nThis attack: **{verdict.words}**"
 
 
 def paper_cells(model: str, method: str) -> list[str]:

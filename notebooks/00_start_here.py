@@ -31,7 +31,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | below a minute, measured (two small models are trained, once) |
-# | GPU | below a minute, an estimate |
+# | T4-class GPU | below a minute, an estimate |
+# | large GPU | below a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -39,13 +40,24 @@ import os
 import subprocess
 import sys
 
-if (
-    importlib.util.find_spec("cu_helpers") is None
-):  # on Colab: fetch our package alone; torch and numpy stay as they are
-    source = os.environ.get("CU_SOURCE") or input(
-        "Address of the book's repository, such as https://github.com/OWNER/NAME: "
-    )
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{source}"], check=True)
+book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
+if importlib.util.find_spec("cu_helpers") is None:
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
+    lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
+    commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
+    if not os.path.isdir(book_folder):
+        address = os.environ.get("CU_SOURCE") or input(
+            "Address of the book's repository, such as https://github.com/OWNER/NAME: "
+        )
+        commands.insert(0, ["git", "clone", "-q", "--depth", "1", "--branch", book_tag, address, book_folder])
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the book was not installed; {' '.join(command[:4])} said: {done.stderr.strip()}")
+    importlib.invalidate_caches()
+if os.path.isdir(book_folder):  # its records fill the chapters' tables
+    os.environ.setdefault("CU_RESULTS", os.path.join(book_folder, "book", "results"))
 
 # %% tags=["parameters"]
 profile = None
@@ -85,7 +97,11 @@ lab = notebook.setup(profile, dataset, model, seed)
 # | 01 | What is the goal, and how is it measured? |
 # | 02 | Where do trained, forgotten and unseen images lie in the embedding? |
 # | 03, 04 | What do the paper's two losses ask of an embedding? |
-# | 05 | Which part of the algorithm forgets, and how near does it come to retraining? |
+# | 05, 06 | Which part of the algorithm forgets, how near does it come to retraining, and what does a memory of embeddings add? |
+# | 07–13 | What do the paper's rivals do, and who comes nearest to retraining under equal rules? |
+# | 14, 15 | Can one still tell that the images were there, and what is left of them? |
+# | 16 | Can a class be forgotten where texts are embeddings too? |
+# | 17, 18 | Which of the paper's claims hold here, and which one will you test? |
 #
 # ## Can your machine run it?
 #

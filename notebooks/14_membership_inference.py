@@ -32,7 +32,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about six minutes, an estimate |
-# | GPU | about two minutes, an estimate |
+# | T4-class GPU | about four minutes, an estimate |
+# | large GPU | about two minutes, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -40,13 +41,24 @@ import os
 import subprocess
 import sys
 
-if (
-    importlib.util.find_spec("cu_helpers") is None
-):  # on Colab: fetch our package alone; torch and numpy stay as they are
-    source = os.environ.get("CU_SOURCE") or input(
-        "Address of the book's repository, such as https://github.com/OWNER/NAME: "
-    )
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{source}"], check=True)
+book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
+if importlib.util.find_spec("cu_helpers") is None:
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
+    lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
+    commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
+    if not os.path.isdir(book_folder):
+        address = os.environ.get("CU_SOURCE") or input(
+            "Address of the book's repository, such as https://github.com/OWNER/NAME: "
+        )
+        commands.insert(0, ["git", "clone", "-q", "--depth", "1", "--branch", book_tag, address, book_folder])
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the book was not installed; {' '.join(command[:4])} said: {done.stderr.strip()}")
+    importlib.invalidate_caches()
+if os.path.isdir(book_folder):  # its records fill the chapters' tables
+    os.environ.setdefault("CU_RESULTS", os.path.join(book_folder, "book", "results"))
 
 # %% tags=["parameters"]
 profile = None
@@ -244,7 +256,7 @@ assert found["like members"] > 90 > 10 > found["like others"]
 # 1. *power*: held-out members must stand at least ten points above. Else the attack cannot tell members from non-members;
 # 2. forgotten images must stand at least half as high as held-out members. Else it calls members non-members.
 #
-# An attack that fails is marked **broken** in the table itself, and its other rows mean nothing.
+# An attack that fails is marked **broken** below its table, and the rows of that table mean nothing.
 
 # %% tags=["nbval-check-output"]
 for forgotten, held_out in ((52, 55), (3, 4), (12, 55)):
@@ -310,7 +322,7 @@ for position in range(len(arena.seeds_of(lab, "samples"))):
 display(Markdown(verification_tables.member_table(reports)))
 
 # %% [markdown]
-# The last row judges the attack. Now the same table with the attack model that can see.
+# The line below the table judges the attack. Now the same table with the attack model that can see.
 
 # %%
 display(Markdown(verification_tables.member_table(reports, "softmax, mlp")))
@@ -830,7 +842,7 @@ assert area(2) < area(10) < limit + 0.01
 # ## What we showed, and what we did not
 #
 # - The paper's attack in its plainest reading, linear in the softmax, cannot see how sure a model is: by algebra, on made-up
-#   outputs, and in the tables above, where its verdict stands in its last row. Sorted probabilities or a hidden layer can, and
+#   outputs, and in the tables above, where its verdict stands below each. Sorted probabilities or a hidden layer can, and
 #   at the paper's size their rates for Retrain come near to the paper's.
 # - For a forgotten class a trained attack has seen no member of that class, and the tables mark it as broken. A score against
 #   unseen images of the same class still works.

@@ -31,7 +31,8 @@
 # | device | time of this chapter at profile laptop, digits |
 # |---|---|
 # | laptop CPU, 2 cores | about two minutes, an estimate |
-# | GPU | below a minute, an estimate |
+# | T4-class GPU | about two minutes, an estimate |
+# | large GPU | below a minute, an estimate |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -39,13 +40,24 @@ import os
 import subprocess
 import sys
 
-if (
-    importlib.util.find_spec("cu_helpers") is None
-):  # on Colab: fetch our package alone; torch and numpy stay as they are
-    source = os.environ.get("CU_SOURCE") or input(
-        "Address of the book's repository, such as https://github.com/OWNER/NAME: "
-    )
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{source}"], check=True)
+book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
+if importlib.util.find_spec("cu_helpers") is None:
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
+    lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
+    commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
+    if not os.path.isdir(book_folder):
+        address = os.environ.get("CU_SOURCE") or input(
+            "Address of the book's repository, such as https://github.com/OWNER/NAME: "
+        )
+        commands.insert(0, ["git", "clone", "-q", "--depth", "1", "--branch", book_tag, address, book_folder])
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the book was not installed; {' '.join(command[:4])} said: {done.stderr.strip()}")
+    importlib.invalidate_caches()
+if os.path.isdir(book_folder):  # its records fill the chapters' tables
+    os.environ.setdefault("CU_RESULTS", os.path.join(book_folder, "book", "results"))
 
 # %% tags=["parameters"]
 profile = None
@@ -63,12 +75,6 @@ clip_weights = None  # a file with the weights of ViT-B-32; None lets open_clip 
 # - `"ViT-B-32"`: the paper's model with OpenAI's weights, for a GPU and a connection. The last section says how.
 #
 # After the two cells that load, every line is the same for both. (`model` chooses other chapters' networks and has no effect here.)
-
-# %% tags=["hide-input"]
-if importlib.util.find_spec("open_clip") is None:  # Colab has all that open_clip needs but ftfy
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "open_clip_torch>=2.30", "ftfy"], check=True
-    )
 
 # %%
 import copy

@@ -31,7 +31,7 @@
 # | device | time of this chapter at any profile |
 # |---|---|
 # | laptop CPU, 2 cores | below a minute, measured |
-# | GPU | the same; none is used |
+# | T4-class or large GPU | the same; none is used |
 
 # %% tags=["setup", "hide-input"]
 import importlib.util
@@ -39,13 +39,24 @@ import os
 import subprocess
 import sys
 
-if (
-    importlib.util.find_spec("cu_helpers") is None
-):  # on Colab: fetch our package alone; torch and numpy stay as they are
-    source = os.environ.get("CU_SOURCE") or input(
-        "Address of the book's repository, such as https://github.com/OWNER/NAME: "
-    )
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{source}"], check=True)
+book_tag, book_folder = "v0.1.0", os.path.abspath("contrastive-unlearning")
+if importlib.util.find_spec("cu_helpers") is None:
+    # On Colab: the book at its tag. Our package is installed alone, with what Colab lacks; torch and numpy stay.
+    small = {"open_clip": "open_clip_torch>=2.30", "ftfy": "ftfy", "umap": "umap-learn", "pynndescent": "pynndescent"}
+    lacking = [package for module, package in small.items() if importlib.util.find_spec(module) is None]
+    commands = [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", book_folder, *lacking]]
+    if not os.path.isdir(book_folder):
+        address = os.environ.get("CU_SOURCE") or input(
+            "Address of the book's repository, such as https://github.com/OWNER/NAME: "
+        )
+        commands.insert(0, ["git", "clone", "-q", "--depth", "1", "--branch", book_tag, address, book_folder])
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the book was not installed; {' '.join(command[:4])} said: {done.stderr.strip()}")
+    importlib.invalidate_caches()
+if os.path.isdir(book_folder):  # its records fill the chapters' tables
+    os.environ.setdefault("CU_RESULTS", os.path.join(book_folder, "book", "results"))
 
 # %% tags=["parameters"]
 profile = None

@@ -90,6 +90,15 @@ def test_a_chapter_opens_as_all_chapters_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_tells_its_time_on_each_kind_of_device(name: str) -> None:
+    rows = re.findall(r"(?m)^\| (.*(?:CPU|GPU).*?) \| (.*) \|$", notebook(name).cells[1].source)
+    devices = " ".join(device for device, _ in rows)
+    assert all(kind in devices for kind in ("laptop CPU", "T4-class", "large GPU"))
+    for device, told in rows:
+        assert re.search(r"measured|an estimate|the same", told), f"{device}: measured, or an estimate?"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_exercises_have_solutions_and_figures_have_words(name: str) -> None:
     book = notebook(name)
     found: dict[str, set[str]] = {"exercise": set(), "solution": set()}

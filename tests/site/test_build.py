@@ -85,6 +85,7 @@ def test_colab_is_offered_where_the_repository_is_known(monkeypatch: pytest.Monk
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/book")
     known = yaml.safe_load(build_book.configuration())
     assert known["repository"]["url"] == "https://github.com/someone/book"
+    assert known["repository"]["branch"] == build_book.release_tag(), "the notebooks of the package they install"
     assert known["launch_buttons"] == {"colab_url": "https://colab.research.google.com"}
     monkeypatch.setenv("GITHUB_REPOSITORY", "not a repository")
     with pytest.raises(ValueError, match="expected owner/name"):

@@ -167,13 +167,15 @@ def test_table_13_pairs_seeds_and_marks_what_is_lost(results: Path) -> None:
         one_run("contrastive", seed, ours, 88.0)
         one_run("contrastive", seed, 60.0, 88.0, variant="no contrast")
     lines = table_13().split("\n")
-    assert len(lines) == 4, "no row without a run, no variant among the rows"
+    assert len(lines) == 5, "no row without a run"
     assert lines[2].startswith("| Retrain | 2 | 3.0 ± ")
     assert "| reference | reference |" in lines[2]
     assert lines[2].endswith("| finished 2 | – | – |")
     assert lines[3].startswith("| Contrastive | 2 | 2.0 ± ")
     assert "| -1.0 ± " in lines[3], "the mean of 1 - 4 and 3 - 2"
     assert lines[3].endswith("| rule 2 | lost | lost |")
+    assert lines[4].startswith("| Contrastive without L_UL | 2 | 60.0 ± ")
+    assert lines[4].endswith("| rule 2 | – | – |"), "the paper has no such row"
     one_run("contrastive", 0, 50.0, 50.0, profile="paper", dataset="cifar100", model="ViT-B-32_clip", task="class1")
     assert table_13("cifar100", "ViT-B-32") == NONE_RECORDED, "no Retrain of that seed, so no pair"
     one_run("retrain", 0, 80.0, 70.0, profile="paper", dataset="cifar100", model="ViT-B-32_clip", task="class1")

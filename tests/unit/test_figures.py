@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from cu_helpers import figures, notebook
@@ -82,3 +83,11 @@ def test_setup_says_what_the_chapter_runs_on(capsys: pytest.CaptureFixture[str])
     assert lab.sample_task(4).seed == 4
     with pytest.raises(ValueError, match="unknown profile"):
         notebook.setup("huge")
+
+
+def test_a_long_y_title_stands_in_two_lines_and_loses_no_word() -> None:
+    title = "distance from class A's centre (degrees)"
+    drawn = figures.style(go.Figure(), y=title).layout.yaxis.title.text
+    assert drawn.replace("<br>", " ") == title
+    assert [len(line) <= figures.TITLE for line in drawn.split("<br>")] == [True, True]
+    assert figures.style(go.Figure(), y="accuracy (%)").layout.yaxis.title.text == "accuracy (%)"
