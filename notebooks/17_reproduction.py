@@ -398,7 +398,7 @@ if scale is None:
     print("no run of this kind is recorded in this copy of the book")
 else:
     name, size = scale
-    second = sorted({batch for batch, _ in swept(*scale)})[1]
+    second = sorted({batch for batch, _ in swept(*scale)})[:2][-1]
     for title, fixed in (("Figure 3", ("batch", second)), ("Figure 4", ("omega", OMEGAS[-1]))):
         figures.show(
             figures.lines(sweep(scale, fixed), "rounds", "accuracy on test images (%)"),

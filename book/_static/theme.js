@@ -18,7 +18,13 @@
     var drawn = plot._fullLayout;
     if (!drawn || plot.clientWidth >= 480) return;
     change["font.size"] = 10;
-    if (plot.layout.legend && plot.layout.legend.y < 0) change["legend.y"] = -0.36; // clear of two lines of title
+    if (plot.layout.legend && plot.layout.legend.y < 0) {
+      change["legend.y"] = 1.12; // below the plot it would meet slanted words and a title in two lines
+      change["legend.yanchor"] = "bottom";
+    }
+    (plot.layout.annotations || []).forEach(function (note, at) {
+      change["annotations[" + at + "].font.size"] = Math.min(10, (note.font && note.font.size) || 10);
+    });
     Object.keys(plot.layout).forEach(function (name) {
       var title = /^[xy]axis\d*$/.test(name) && plot.layout[name].title;
       if (!title || !title.text || !drawn[name]._length) return;

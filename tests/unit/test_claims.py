@@ -144,12 +144,18 @@ def test_batches_of_a_sweep_fit_the_samples() -> None:
 def test_many_samples_takes_the_mean_over_seeds(folder: Path) -> None:
     common = {"task": "samples200", "table": "Table 11"}
     for seed, ours in enumerate((80.0, 90.0)):
+        assert appendix.many_samples(*PLACE) is None, "one run of each says too little"
         put(folder, "contrastive", seed=seed, metrics={"test": ours, "forget": 0.0}, **common)
-        put(folder, "fisher", seed=seed, metrics={"test": 86.0, "forget": 0.0}, **common)
+        put(folder, "fisher", seed=seed, metrics={"test": 86.0, "forget": 7.0}, **common)
     found = appendix.many_samples(*PLACE)
     assert says(found) == FAILS
+    for seed in (0, 1):
+        for method, test in (("contrastive", 80.0), ("fisher", 40.0)):
+            metrics = {"forget": 80.0, "test": test}
+            put(folder, method, seed=seed, task="samples1000", table="Table 11", metrics=metrics)
+    assert says(appendix.many_samples(*PLACE)) == IN_PART
     assert found is not None
-    assert found.evidence == "samples200: 85.0 % against 86.0 %"
+    assert found.evidence == "samples200: 85.0 % against 86.0 %, with 0.0 % and 7.0 % of the forgotten still right"
 
 
 def test_every_class_and_other_architectures(folder: Path) -> None:
@@ -171,12 +177,6 @@ def test_the_curve_is_read_in_forget_batches(folder: Path) -> None:
     found = claim_rules.quick_curve(*PLACE)
     assert found is not None
     assert (found.says, found.evidence) == (HOLDS, "zero first seen at batch 55")
-
-
-def test_more_samples_are_held_against_fisher(folder: Path) -> None:
-    for method, test in (("contrastive", 80.0), ("fisher", 40.0)):
-        put(folder, method, task="samples1000", table="Table 11", metrics={"forget": 80.0, "test": test})
-    assert says(appendix.many_samples(*PLACE)) == HOLDS
 
 
 def test_embeddings_are_held_against_the_permutation_limit(folder: Path) -> None:
