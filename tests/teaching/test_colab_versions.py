@@ -81,7 +81,7 @@ def colab(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Colab
     start.write_text(NOTE, encoding="utf-8")
     repository = home / "repository"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(repository)], check=True)
-    subprocess.run(["git", "-C", str(repository), "tag", f"v{VERSION}"], check=True)
+    subprocess.run(["git", "-C", str(repository), "tag", "-f", f"v{VERSION}"], check=True)
     own = ("CU_", "PYTHON", "PYTEST", "VIRTUAL_ENV")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     variables |= {
