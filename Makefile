@@ -27,11 +27,12 @@ book: .venv/installed ## run the chapters (PROFILE=laptop) and build the site in
 offline: book ## the site as one zip, for a classroom without a network
 	$(BIN)/python book/pack_site.py
 
+# Two workers, a thread each: more threads than cores wait for each other.
 test: .venv/installed ## everything quick: lint, types, unit tests, every chapter at smoke, the site in a browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
 mutants: .venv/strength ## change losses, metrics, attacks and the contrastive loop in small ways: do tests see it? (hours)
 	$(BIN)/mutmut run --max-children 2
