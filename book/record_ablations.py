@@ -9,10 +9,11 @@ import sys
 
 from record_runs import command_line, describe, say
 
-from cu_helpers.ablations import COUNTS, Planned, variants
+from cu_helpers.ablations import Planned, variants
 from cu_helpers.data import ForgetTask, forget_samples, load_dataset
 from cu_helpers.errors import DataFileError
 from cu_helpers.experiments import make_task, original_model, record_original_and_retrain, record_unlearning
+from cu_helpers.grid_parts import counts
 from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import commit, record_path
 from cu_helpers.training import TrainedModel
@@ -60,7 +61,7 @@ def main() -> int:
             for planned in variants(ours, wanted.task, profile.count):
                 run(profile, original, task, "contrastive", planned, seed, wanted.shared)
             continue
-        for count in COUNTS:
+        for count in counts(profile):
             task = forget_samples(dataset, count, seed)
             for method, settings in (("contrastive", ours), ("fisher", fisher)):
                 run(profile, original, task, method, ("Table 11", "tuned", settings, ()), seed, wanted.shared)
