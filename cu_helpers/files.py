@@ -77,10 +77,12 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
 def try_lock(path: Path, wait: bool = False) -> int | None:
     """Hold the lock file `path` until this process ends, and return its descriptor.
 
-    If another process holds it: None, or with `wait` only when that one lets go.
+    If another process holds it: None, or with `wait` only when that one lets go. Raises StorageError
+    where the file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
