@@ -25,12 +25,12 @@ def calibration_verdict(forgotten: float, held_out: float, least: float = LEAST_
     """Judge an attack by the original model, where forgotten and held-out images are members alike.
 
     forgotten, held_out: points by which the attack prefers them to unseen images: a member rate minus that of
-    unseen images, or `advantage` of an AUC; means over seeds. Broken if it cannot tell members from
+    unseen images, or `advantage` of an AUC; means over seeds. Broken if it hardly tells members from
     non-members (held_out below `least`), or if it calls the forgotten images non-members (less than
     half as far above the unseen ones as the held-out members are).
     """
     if held_out < least:
-        return Verdict(False, f"broken: cannot tell members from non-members (power {held_out:.1f})")
+        return Verdict(False, f"broken: too weak (power {held_out:.1f}, at least {least:g} asked)")
     if forgotten < held_out / 2:
         return Verdict(
             False, f"broken: calls the original's forgotten images non-members ({forgotten:.1f} of {held_out:.1f})"

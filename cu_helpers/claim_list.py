@@ -2,6 +2,7 @@
 
 from . import claim_rules as main
 from . import claim_rules_appendix as appendix
+from . import claim_rules_privacy as privacy
 from .claims import Claim
 
 CLAIMS = (
@@ -11,7 +12,7 @@ CLAIMS = (
     Claim("Zero by about the 60th batch", "D.3, Fig. 2", main.quick_curve),
     Claim("Nearest to Retrain on samples", "5.3, Table 3", main.nearest_on_samples),
     Claim("Fastest at forgetting samples", "5.3, Table 5", main.fastest("samples")),
-    Claim("Lowest attack rate", "5.3, Table 4", main.lowest_attack),
+    Claim("Lowest attack rate", "5.3, Table 4", privacy.lowest_attack),
     Claim("The CE term helps forgetting itself", "4, Eq. 7", main.ce_helps_forgetting),
     Claim(
         "The contrast forgets a class (our control)",
@@ -28,10 +29,11 @@ CLAIMS = (
     Claim("Larger batches steady", "D.10, Fig. 4", appendix.larger_is_steadier("batch")),
     Claim("Every class can be forgotten", "D.2, Tables 9 and 10", appendix.every_class),
     Claim("Many samples, with less loss than Fisher", "D.4, Table 11", appendix.many_samples),
-    Claim("Other architectures", "Tables 1 to 5", appendix.other_models),
+    Claim("Other architectures, a class", "5.2, Tables 1 and 2", appendix.other_models),
+    Claim("Other data sets, a class", "appendix, Tables 15 and 20", appendix.other_data),
     Claim("Works with a momentum queue", "D.7, Table 14", appendix.queue_works),
     Claim("Works in CLIP", "D.6, Table 13", appendix.clip_forgets),
-    Claim("Embeddings become like those of unseen images", "1 and 4", main.like_unseen),
+    Claim("Embeddings become like those of unseen images", "1 and 4", privacy.like_unseen),
 )
 SCALES = (
     ("cifar10", "paper"),

@@ -7,6 +7,7 @@ from .errors import choose
 from .figures import LABELS
 
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not testable here"
+SMALL = "small scale only"
 HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "cannot say"
 
 
@@ -78,8 +79,15 @@ def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) ->
 
 
 def counted(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Verdict -> names of the claims that have it, in the order of the verdicts."""
+    """Verdict -> names of the claims that have it, in the order of the verdicts.
+
+    A claim that was tested, but nowhere at the paper's size, says so.
+    """
     found: dict[str, list[str]] = {name: [] for name in (REPRODUCED, PARTLY, NOT, UNTESTED)}
     for claim in claims:
-        found[verdict(judge(claim, scales))].append(claim.name)
+        by_profile = {profile: judge(claim, [s for s in scales if s[1] == profile]) for _, profile in scales}
+        outcomes = [outcome for some in by_profile.values() for outcome in some]
+        tested = [profile for profile, some in by_profile.items() if any(one.says != OPEN for one in some)]
+        small = f" ({SMALL})" if tested and "paper" not in tested else ""
+        found[verdict(outcomes)].append(claim.name + small)
     return found

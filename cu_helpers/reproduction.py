@@ -1,7 +1,6 @@
 """The paper's tables beside ours: every cell with its interval and a link to its records."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from .ablations import TEMPERATURES
 from .comparison import HEADS
@@ -11,11 +10,12 @@ from .ledger import Ledger
 from .metrics import mean_interval
 from .paper import LOST, numbers
 from .profiles import get_profile
+from .readings import ATTACKED, Run, attack_works, main_runs, of_few, readings, timed_steps
 from .results import read_runs
 from .unlearning import ContrastiveSettings
-from .verification_tables import NOT_RUN, PAPER_ATTACK, rate_reader
+from .verification_tables import NOT_RUN
 
-Run = Mapping[str, Any]
+SHARED = "shared device"  # instead of seconds, where every run shared its device with others
 SCALES = (("cifar10", "paper"), ("cifar10", "laptop"), ("digits", "laptop"))  # where runs are recorded, largest first
 HEADS_HERE = HEADS | {
     "seconds": "seconds",
@@ -38,50 +38,6 @@ METHOD_TABLES = {
     "Table 20": ("mini_imagenet", "class"),
     "Table 21": ("mini_imagenet", "samples"),
 }
-
-
-def main_runs(profile: str, dataset: str, kind: str, model: str, method: str) -> list[dict[str, Any]]:
-    """The runs of the main comparison: the profile's class or samples, each method at its own stop.
-
-    LCODEC's may be of the first few of the same samples.
-    """
-    size = get_profile(profile, dataset)
-    task = f"class{size.label}" if kind == "class" else f"samples{size.count}"
-    variant = None if method in ("original", "retrain") else "tuned"
-    runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant)
-    few = method == "lcodec" and kind == "samples"
-    return [run for run in runs if run["task"] == task or (few and run["task"].startswith("samples"))]
-
-
-def timed_runs(profile: str, dataset: str, kind: str, model: str, method: str) -> list[tuple[float, Run]]:
-    """(seconds, run) of the runs that had the device to themselves.
-
-    Where Retrain did not, its seconds are its steps times what a step took beside contrastive
-    unlearning's timed run.
-    """
-    runs = main_runs(profile, dataset, kind, model, method)
-    alone = [run for run in runs if run.get("shared", 1) == 1]
-    if not alone and method != "retrain":
-        alone = read_runs(profile, dataset=dataset, model=model, method=method, variant="timed")
-        alone = [run for run in alone if run["task"].startswith(kind)]
-    if alone or method != "retrain" or not runs:
-        return [(float(run["seconds"]), run) for run in alone]
-    beside = read_runs(profile, dataset=dataset, model=model, method="contrastive", variant="timed")
-    return [
-        (float(runs[0]["steps"]) * float(run["retrain_step_seconds"]), run)
-        for run in beside
-        if run["task"].startswith(kind) and run.get("retrain_step_seconds")
-    ]
-
-
-def readings(profile: str, dataset: str, kind: str, model: str, method: str, column: str) -> list[tuple[float, Run]]:
-    """(value, run) of a column for every recorded seed of the main comparison."""
-    if column == "seconds":
-        return timed_runs(profile, dataset, kind, model, method)
-    runs = main_runs(profile, dataset, kind, model, method)
-    if column in ("forgotten", "held_out"):
-        return [(rate_reader(PAPER_ATTACK)(run["attack"], column), run) for run in runs if "attack" in run]
-    return [(float(run["metrics"][column]), run) for run in runs if column in run["metrics"]]
 
 
 def cell(found: Sequence[tuple[float, Run]], ledger: Ledger) -> str:
@@ -117,22 +73,43 @@ def _head(columns: Sequence[str]) -> list[str]:
     return [text for head in heads for text in (f"paper: {head}", f"ours: {head}")]
 
 
+def _our_cells(
+    dataset: str, profile: str, kind: str, model: str, method: str, columns: Sequence[str], ledger: Ledger
+) -> dict[str, str]:
+    """Our cells of one row: "shared device" for seconds that say nothing, "broken" before an attack that fails."""
+    made = {}
+    for column in columns:
+        made[column] = cell(readings(profile, dataset, kind, model, method, column), ledger)
+        if made[column] == NOT_RUN and column == "seconds" and main_runs(profile, dataset, kind, model, method):
+            made[column] = SHARED
+        elif made[column] != NOT_RUN and column in ATTACKED and not attack_works(profile, dataset, kind, model):
+            made[column] = f"broken: {made[column]}"
+    return made
+
+
 def method_table(table: str, ledger: Ledger) -> str:
-    """One of METHOD_TABLES: the paper's data set at full size first, then what else is recorded, in the same layout."""
+    """One of METHOD_TABLES: the paper's data set at full size first, then what else is recorded, in the same layout.
+
+    Beside seconds stands the same time in Retrain's steps, which a busy machine changes less.
+    """
     own, kind = METHOD_TABLES[table]
     columns = _columns_of(table)
+    extra = ["ours: time in Retrain's steps"] if "seconds" in columns else []
     scales = [(own, "paper"), *[scale for scale in SCALES if scale != (own, "paper")]]
     rows = []
     for dataset, profile in scales:
         for row in _rows_of(table):
             model, method = row.split()
-            found = {column: readings(profile, dataset, kind, model, method, column) for column in columns}
-            if (dataset, profile) != (own, "paper") and not any(found.values()):
+            ours = _our_cells(dataset, profile, kind, model, method, columns, ledger)
+            if (dataset, profile) != (own, "paper") and set(ours.values()) == {NOT_RUN}:
                 continue
-            ours = {column: cell(values, ledger) for column, values in found.items()}
-            printed = row if dataset == own else None
-            rows.append([dataset, profile, model, LABELS[method], *_alternating(table, printed, ours, columns)])
-    return _markdown(["data", "profile", "model", "method", *_head(columns)], rows)
+            few = of_few(main_runs(profile, dataset, kind, model, method), profile, dataset)
+            name = LABELS[method] + (f" ({few} samples)" if few else "")
+            cells = _alternating(table, row if dataset == own else None, ours, columns)
+            if extra:
+                cells.append(cell(timed_steps(profile, dataset, kind, model, method), ledger))
+            rows.append([dataset, profile, model, name, *cells])
+    return _markdown(["data", "profile", "model", "method", *_head(columns), *extra], rows)
 
 
 def class_table(table: str, ledger: Ledger) -> str:
@@ -184,7 +161,7 @@ def temperature_table(ledger: Ledger) -> str:
                 continue
             ours = {name: cell([(run["metrics"][name], run) for run in runs], ledger) for name in columns[:2]}
             alone = [(float(run["seconds"]), run) for run in runs if run.get("shared", 1) == 1]
-            ours["seconds"] = cell(alone, ledger) if alone or not runs else "shared device"
+            ours["seconds"] = cell(alone, ledger) if alone or not runs else SHARED
             printed = f"tau {tau:g}" if dataset == "cifar10" else None
             rows.append([dataset, profile, f"{tau:g}", *_alternating("Table 12", printed, ours, columns)])
     return _markdown(["data", "profile", "τ", *_head(columns)], rows)

@@ -1,85 +1,41 @@
 """Tables of attack reports, live or recorded: each with the original and Retrain, each attack with its verdict."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from .calibration import Verdict, advantage, calibration_verdict, distance_verdict
-from .comparison import rows_of
+from .attack_reports import (
+    PAPER_ATTACK,
+    Reader,
+    Report,
+    Reports,
+    auc_reader,
+    auc_verdict,
+    by_method,
+    gaps_to_retrain,
+    other_images,
+    rate_reader,
+    verdict_of,
+)
+from .calibration import Verdict, distance_verdict
 from .figures import LABELS
 from .metrics import mean_interval
 from .paper import LOST, MODELS, TABLE_4, TABLE_19
-from .profiles import get_profile
 from .results import read_runs
 
-PAPER_ATTACK = "softmax, logistic"
 NOT_RUN = "not run"
 NONE_RECORDED = "No attack on such a run is recorded in this copy of the book."
-Report = dict[str, Any]
-Reports = Mapping[str, Mapping[int, Report]]  # row (method) -> seed -> `attacks.attack_report`
-Reader = Callable[[Report, str], float]  # a report and a target -> points or percent
+RATES = {"0.01": "1 %", "0.001": "0.1 %"}  # false-positive rates, as a report names them and as a reader does
 
 
-def rate_reader(attack: str) -> Reader:
-    """Reads the member rate of a target, in percent, of one of `attacks.VARIANTS`."""
-    return lambda report, target: float(report["member_rates"][attack][target])
-
-
-def auc_reader(score: str) -> Reader:
-    """Reads 100 times the AUC of a target ("forgotten" or "held_out") against unseen images."""
-    return lambda report, target: 100 * float(report["thresholds"][score][target]["auc"]["value"])
-
-
-def tpr_reader(score: str, rate: str = "0.01") -> Reader:
-    """Reads the true-positive rate in percent at a false-positive rate of the report."""
-    return lambda report, target: 100 * float(report["thresholds"][score][target]["tpr_at"][rate]["value"])
-
-
-def recorded_reports(dataset: str, kind: str, profile: str = "laptop", model: str = "resnet18") -> Reports:
-    """The reports that recorded runs hold under "attack": the original, Retrain and each tuned method.
-
-    A run without one is passed over, so the result may be empty.
-    """
-    return _by_method(read_runs(profile, dataset=dataset, model=model), dataset, kind, profile)
-
-
-def _by_method(runs: Iterable[Mapping[str, Any]], dataset: str, kind: str, profile: str) -> Reports:
-    sizes = get_profile(profile, dataset)
-    whole = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
-    kept: dict[str, dict[int, Report]] = {}
-    for run in runs:
-        # LCODEC's natural images are the first few of the same samples.
-        fits = run["task"] == whole or (run["method"] == "lcodec" and run["task"].startswith(kind))
-        reference = run["method"] in ("original", "retrain")
-        if "attack" in run and fits and run.get("variant") == (None if reference else "tuned"):
-            kept.setdefault(run["method"], {})[int(run["seed"])] = run["attack"]
-    order = dict.fromkeys(["original", *(method for method, _, _ in rows_of(kind))])
-    return {method: kept[method] for method in order if method in kept}
-
-
-def verdict_of(reports: Reports, attack: str) -> Verdict:
-    """The calibration of one attack of the paper's kind, from the original's mean rates."""
-    read = rate_reader(attack)
-    means = {
-        target: mean_interval([read(report, target) for report in reports["original"].values()]).mean
-        for target in ("forgotten", "held_out", "unseen")
-    }
-    # A class's forgotten images are compared with unseen ones of the same class.
-    some = next(iter(reports["original"].values()))["member_rates"][attack]
-    if "unseen_of_class" in some:
-        of_class = mean_interval([read(report, "unseen_of_class") for report in reports["original"].values()]).mean
-    else:
-        of_class = means["unseen"]
-    return calibration_verdict(means["forgotten"] - of_class, means["held_out"] - means["unseen"])
-
-
-def auc_verdict(reports: Reports, score: str) -> Verdict:
-    """The calibration of one threshold score, from the original's mean AUCs."""
-    read = auc_reader(score)
-    points = {
-        target: advantage(mean_interval([read(report, target) for report in reports["original"].values()]).mean / 100)
-        for target in ("forgotten", "held_out")
-    }
-    return calibration_verdict(points["forgotten"], points["held_out"])
+def tpr_cell(of: Mapping[int, Report], score: str, target: str, rate: str) -> str:
+    """The true-positive rate in percent at a false-positive rate: one run with its 95 % interval, or the spread."""
+    found = [report["thresholds"][score][target]["tpr_at"].get(rate) for report in of.values()]
+    if None in found:
+        return "too few images"
+    percent = [{name: 100 * float(value) for name, value in one.items()} for one in found]
+    if len(percent) == 1:
+        (one,) = percent
+        return f"{one['value']:.1f} [{one['low']:.1f}, {one['high']:.1f}]"
+    return spread([one["value"] for one in percent])
 
 
 def spread(values: Sequence[float], signed: bool = False) -> str:
@@ -93,14 +49,10 @@ def spread(values: Sequence[float], signed: bool = False) -> str:
     return f"{start} ± {deviation:.1f}"
 
 
-def gaps_to_retrain(reports: Reports, method: str, read: Reader, target: str = "forgotten") -> list[float]:
-    """A method's reading minus Retrain's, for each seed that both have."""
-    retrained = reports.get("retrain", {})
-    return [
-        read(report, target) - read(retrained[seed], target)
-        for seed, report in reports[method].items()
-        if seed in retrained
-    ]
+def named(reports: Reports, method: str) -> str:
+    """A method's label, with the number of its forgotten images where that is not Retrain's."""
+    few = other_images(reports, method)
+    return LABELS.get(method, method) + (f" ({few} images)" if few else "")
 
 
 def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -129,7 +81,7 @@ def member_table(reports: Reports, attack: str = PAPER_ATTACK, paper_model: str 
         head += ["paper: forgotten", "paper: held-out members", "paper: forgotten minus Retrain's"]
     rows = []
     for method, of in reports.items():
-        cells = [LABELS.get(method, method), str(len(of))]
+        cells = [named(reports, method), str(len(of))]
         cells += [spread([read(report, target) for report in of.values()]) for target in columns]
         gaps = gaps_to_retrain(reports, method, read)
         if method == "retrain" or not gaps:
@@ -158,7 +110,8 @@ def paper_cells(model: str, method: str) -> list[str]:
 def overview_table(reports: Reports) -> str:
     """Every attack's number on the forgotten images of every model, and its own verdict.
 
-    Member rates in percent, and 100 times the AUC against unseen images, means over seeds.
+    Member rates in percent, and 100 times the AUC against unseen images, means over seeds. Behind the numbers of an
+    attack that works stand the mean distance to Retrain and how it reads.
     """
     if not _complete(reports):
         return NONE_RECORDED
@@ -170,28 +123,34 @@ def overview_table(reports: Reports) -> str:
         (f"AUC: {score.replace('_', ' ')}", auc_reader(score), auc_verdict(reports, score))
         for score in some["thresholds"]
     ]
-    head = ["attack", "on the original", *[LABELS.get(method, method) for method in reports]]
+    head = ["attack", "on the original", *[named(reports, method) for method in reports]]
     rows = [
-        [name, verdict.words, *[f"{_mean(of, read):.1f}" for of in reports.values()]] for name, read, verdict in attacks
+        [name, verdict.words, *[_overview_cell(reports, method, read, verdict.works) for method in reports]]
+        for name, read, verdict in attacks
     ]
     return _lines(head, rows)
 
 
-def _mean(of: Mapping[int, Report], read: Reader, target: str = "forgotten") -> float:
-    return mean_interval([read(report, target) for report in of.values()]).mean
+def _overview_cell(reports: Reports, method: str, read: Reader, works: bool) -> str:
+    mean = mean_interval([read(report, "forgotten") for report in reports[method].values()]).mean
+    gaps = [] if method in ("original", "retrain") or not works else gaps_to_retrain(reports, method, read)
+    if not gaps:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ({mean_interval(gaps).mean:+.1f}, {distance_verdict(gaps)})"
 
 
 def power_table(reports: Reports, score: str = "loss") -> str:
-    """How much a score tells about each model's forgotten and retained images: AUC and TPR at 1 % false positives.
+    """How much a score tells about each model's forgotten and retained images: AUC, and TPR at few false positives.
 
     The change of the retained images' AUC against the original's is the privacy that unlearning
-    gave or took from those who stayed.
+    gave or took from those who stayed. The line below judges the score itself; a broken one reads no distance.
     """
     if not _complete(reports):
         return NONE_RECORDED
     head = ["model", "AUC, forgotten", "minus Retrain's", "reading", "AUC, retained", "minus the original's"]
-    head += ["TPR at 1 % FPR, forgotten (%)", "TPR at 1 % FPR, retained (%)"]
-    read, tpr = auc_reader(score), tpr_reader(score)
+    targets = {"forgotten": "forgotten", "held_out": "retained"}
+    head += [f"TPR at {rate} FPR, {target} (%)" for rate in RATES.values() for target in targets.values()]
+    read, verdict = auc_reader(score), auc_verdict(reports, score)
     rows = []
     for method, of in reports.items():
         gaps = gaps_to_retrain(reports, method, read)
@@ -201,18 +160,14 @@ def power_table(reports: Reports, score: str = "loss") -> str:
             if seed in reports["original"]
         ]
         known = method != "retrain" and bool(gaps)
-        cells = [LABELS.get(method, method), spread([read(report, "forgotten") for report in of.values()])]
-        cells += [spread(gaps, signed=True) if known else "–", distance_verdict(gaps) if known else "–"]
+        cells = [named(reports, method), spread([read(report, "forgotten") for report in of.values()])]
+        reading = distance_verdict(gaps) if known and verdict.works else "attack broken" if known else "–"
+        cells += [spread(gaps, signed=True) if known else "–", reading]
         cells += [spread([read(report, "held_out") for report in of.values()])]
         cells += [spread(changes, signed=True) if changes and method != "original" else "–"]
-        cells += [
-            spread([tpr(report, target) for report in of.values()])
-            if all("0.01" in report["thresholds"][score][target]["tpr_at"] for report in of.values())
-            else "too few images"
-            for target in ("forgotten", "held_out")
-        ]
+        cells += [tpr_cell(of, score, target, rate) for rate in RATES for target in targets]
         rows.append(cells)
-    return _lines(head, rows)
+    return _lines(head, rows) + f"\n\nThis score: **{verdict.words}**"
 
 
 def table_19(profile: str = "laptop", attack: str = PAPER_ATTACK) -> str:
@@ -222,7 +177,7 @@ def table_19(profile: str = "laptop", attack: str = PAPER_ATTACK) -> str:
     runs = read_runs(profile, dataset="svhn")
     rows = []
     for model in (*MODELS, "vit_small"):
-        reports = _by_method((run for run in runs if run["model"] == model), "svhn", "samples", profile)
+        reports = by_method((run for run in runs if run["model"] == model), "svhn", "samples", profile)
         read = rate_reader(attack)
         for target, words in (("forgotten", "forgotten (%)"), ("held_out", "held-out members (%)")):
             cells = []

@@ -81,7 +81,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cu_helpers import arena, exercises, figures, notebook, shadow_attacks, verification_tables
+from cu_helpers import arena, attack_reports, exercises, figures, notebook, shadow_attacks, verification_tables
 from cu_helpers.attack_data import attack_sets, check_disjoint
 from cu_helpers.attack_scores import logit_score, loss_score, modified_entropy_score
 from cu_helpers.attacks import VARIANTS, attack_outputs, attack_report, member_rates, report_of
@@ -326,8 +326,8 @@ display(Markdown(verification_tables.member_table(reports)))
 
 # %%
 display(Markdown(verification_tables.member_table(reports, "softmax, mlp")))
-read = verification_tables.rate_reader("softmax, mlp")
-gaps = {name: mean_interval(verification_tables.gaps_to_retrain(reports, name, read)) for name in ("original", *names)}
+read = attack_reports.rate_reader("softmax, mlp")
+gaps = {name: mean_interval(attack_reports.gaps_to_retrain(reports, name, read)) for name in ("original", *names)}
 figures.show(
     figures.bars({name: (i.mean, i.half) for name, i in gaps.items()}, "member rate minus Retrain's (points)"),
     "Distance to Retrain on the forgotten digits, attack model with a hidden layer: mean and 95 % interval over seeds, no bar where there is one seed. Zero is the goal.",
@@ -392,7 +392,7 @@ assert abs(mute["forgotten"] - mute["unseen"]) < 5
 # %%
 tables = {}
 for size, data in (("paper", "cifar10"), ("laptop", "cifar10"), ("laptop", "digits")):
-    recorded = verification_tables.recorded_reports(data, "samples", size)
+    recorded = attack_reports.recorded_reports(data, "samples", size)
     display(Markdown(f"**{data}, forgetting samples, profile {size}**"))
     if not {"original", "retrain"} <= recorded.keys():
         print(verification_tables.NONE_RECORDED)
@@ -414,7 +414,7 @@ if ("paper", "cifar10") in tables:
     row, goal = tables["paper", "cifar10"]["retrain"].values(), TABLE_4.cells[("resnet18", "retrain")]
     apart = {}
     for variant in next(iter(row))["member_rates"]:
-        read = verification_tables.rate_reader(variant)
+        read = attack_reports.rate_reader(variant)
         means = [mean_interval([read(r, target) for r in row]).mean for target in ("forgotten", "held_out")]
         apart[variant] = (abs(means[0] - goal[0]) + abs(means[1] - goal[2])) / 2
         print(
@@ -430,7 +430,7 @@ if ("paper", "cifar10") in tables:
 # no member of that class trains it. What does it say of the original?
 
 # %%
-of_class = verification_tables.recorded_reports("cifar10", "class", "paper")
+of_class = attack_reports.recorded_reports("cifar10", "class", "paper")
 display(Markdown("**cifar10, forgetting a class, profile paper**"))
 display(Markdown(verification_tables.member_table(of_class, "softmax, mlp")))
 display(Markdown(verification_tables.overview_table(of_class)))

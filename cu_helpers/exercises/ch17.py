@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..claim_rules import KEPT, ZERO
+from ..claim_evidence import KEPT, ZERO
 from ..claims import FAILS, HOLDS, IN_PART, OPEN, PARTLY, REPRODUCED, UNTESTED, Claim, Outcome, judge, verdict
 from ..metrics import Interval, mean_interval
 from .compare import match, need

@@ -7,18 +7,16 @@ import pytest
 from records import write_run
 
 from cu_helpers import paper
+from cu_helpers.attack_reports import auc_verdict, recorded_reports, verdict_of
 from cu_helpers.attacks import VARIANTS
 from cu_helpers.calibration import advantage, calibration_verdict, distance_verdict
 from cu_helpers.verification_tables import (
     NONE_RECORDED,
-    auc_verdict,
     member_table,
     overview_table,
     power_table,
-    recorded_reports,
     spread,
     table_19,
-    verdict_of,
 )
 
 
@@ -28,8 +26,8 @@ from cu_helpers.verification_tables import (
         (50.0, 52.0, "works (power 52.0)"),
         (26.0, 52.0, "works (power 52.0)"),
         (25.0, 52.0, "broken: calls the original's forgotten images non-members (25.0 of 52.0)"),
-        (9.0, 9.9, "broken: cannot tell members from non-members (power 9.9)"),
-        (60.0, -30.0, "broken: cannot tell members from non-members (power -30.0)"),
+        (9.0, 9.9, "broken: too weak (power 9.9, at least 10 asked)"),
+        (60.0, -30.0, "broken: too weak (power -30.0, at least 10 asked)"),
         (-5.0, 10.0, "broken: calls the original's forgotten images non-members (-5.0 of 10.0)"),
     ],
 )
@@ -58,7 +56,7 @@ def report(forgotten: float, held_out: float, unseen: float, auc: float = 0.6, r
 
     def scored(value: float) -> dict[str, Any]:
         tpr = {"value": value / 10, "low": 0.0, "high": 1.0}
-        return {"auc": {"value": value, "low": 0.0, "high": 1.0}, "tpr_at": {"0.01": tpr}}
+        return {"auc": {"value": value, "low": 0.0, "high": 1.0}, "tpr_at": {"0.01": tpr, "0.001": tpr}}
 
     return {
         "seed": 0,
@@ -94,7 +92,7 @@ def test_the_member_table_shows_both_references_distances_and_the_verdict() -> N
         "a line of its own: in a cell it would be a column of words"
     )
     blind = member_table({**REPORTS, "original": {0: report(50, 52, 50)}})
-    assert "**broken: cannot tell members from non-members (power 2.0)**" in blind
+    assert "**broken: too weak (power 2.0, at least 10 asked)**" in blind
     assert cells(blind, "Contrastive")[5:] == ["-29.5 ± 0.7", "attack broken"], "a broken attack reads nothing"
     deaf = {**REPORTS, "original": {0: report(42, 95, 40)}}
     assert "broken: calls the original's forgotten images non-members (2.0 of 55.0)" in member_table(deaf)
@@ -103,7 +101,13 @@ def test_the_member_table_shows_both_references_distances_and_the_verdict() -> N
 def test_the_overview_has_a_row_and_a_verdict_for_each_attack() -> None:
     table = overview_table(REPORTS)
     assert len(table.split("\n")) == 2 + len(VARIANTS) + 2
-    assert cells(table, "member rate: softmax, mlp")[1:] == ["works (power 55.0)", "92.0", "52.0", "22.5", "60.0"]
+    assert cells(table, "member rate: softmax, mlp")[1:] == [
+        "works (power 55.0)",
+        "92.0",
+        "52.0",
+        "22.5 (-29.5, over-forgets)",
+        "60.0 (+6.0, one run)",
+    ]
     assert cells(table, "AUC: loss")[1:4] == ["works (power 60.0)", "85.0", "50.0"]
     assert auc_verdict({"original": {0: report(0, 0, 0, 0.5, 0.9)}}, "loss").words.startswith("broken: calls")
 
@@ -131,13 +135,33 @@ def test_the_power_table_shows_what_happened_to_those_who_stayed() -> None:
         "over-forgets",
         "90.0 ± 0.0",
         "+10.0 ± 0.0",
-        "3.0 ± 0.0",
-        "9.0 ± 0.0",
+        *["3.0 ± 0.0", "9.0 ± 0.0"] * 2,
     ]
+    assert table.endswith("\n\nThis score: **works (power 60.0)**")
+    weak = {**REPORTS, "original": {0: report(90, 95, 40, 0.5, 0.9)}}
+    assert cells(power_table(weak), "Contrastive")[3] == "attack broken", "it misses the original's forgotten images"
     few = {**REPORTS, "scrub": {1: report(60, 80, 40)}}
     for score in few["scrub"][1]["thresholds"].values():
         score["forgotten"]["tpr_at"] = {}
-    assert cells(power_table(few), "SCRUB")[6:] == ["too few images", "8.0 (one run)"]
+    assert cells(power_table(few), "SCRUB")[6:] == ["too few images", "8.0 [0.0, 100.0]"] * 2
+
+
+def test_other_forgotten_images_than_retrains_have_no_distance() -> None:
+    def counted(found: dict[str, Any], count: int) -> dict[str, Any]:
+        return {**found, "counts": {"forgotten": count}}
+
+    few = {method: {0: counted(of[0], 500)} for method, of in REPORTS.items() if 0 in of}
+    few["lcodec"] = {0: counted(report(80, 90, 45), 50)}
+    assert cells(member_table(few), "LCODEC (50 images)")[1:] == [
+        "1",
+        *["80.0 (one run)", "90.0 (one run)"],
+        "45.0 (one run)",
+        "–",
+        "–",
+    ]
+    assert cells(power_table(few), "LCODEC (50 images)")[2:4] == ["–", "–"]
+    assert "| LCODEC (50 images) |" in overview_table(few)
+    assert cells(overview_table(few), "AUC: loss")[5] == "60.0", "no distance behind it"
 
 
 def test_without_both_references_there_is_no_table() -> None:

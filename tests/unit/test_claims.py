@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from records import write_run
 
-from cu_helpers import claim_rules, claims, reproduction
+from cu_helpers import claim_evidence, claim_rules, claims, readings, reproduction
 from cu_helpers import claim_rules_appendix as appendix
+from cu_helpers import claim_rules_privacy as privacy
 from cu_helpers.ablations import BATCH_SIZES, OMEGAS, SWEEP, TEMPERATURES, fitting
+from cu_helpers.attack_reports import PAPER_ATTACK
 from cu_helpers.claim_list import CLAIMS, SCALES
 from cu_helpers.claims import FAILS, HOLDS, IN_PART, NOT, OPEN, PARTLY, REPRODUCED, UNTESTED, Claim, Outcome
 from cu_helpers.ledger import Ledger
-from cu_helpers.verification_tables import PAPER_ATTACK
 
 PLACE = ("cifar10", "paper")
 
@@ -73,30 +74,61 @@ def test_zero_with_utility(folder: Path, left: float, kept: float, expected: str
     assert says(claim_rules.only_one_at_zero(*PLACE)) == (HOLDS if expected == HOLDS else FAILS)
 
 
-def test_only_runs_alone_on_their_device_are_timed(folder: Path) -> None:
+def test_the_fastest_is_found_in_retrains_steps_among_runs_alone_on_their_device(folder: Path) -> None:
     rule = claim_rules.fastest("class")
-    for method, seconds in (("retrain", 500.0), ("contrastive", 9.0), ("scrub", 20.0)):
-        put(folder, method, metrics=of_class(0.0, 80.0), seconds=seconds)
+
+    def timed(method: str, seconds: float, step: float, **fields: Any) -> None:
+        common = {"metrics": of_class(0.0, 80.0), "seconds": seconds, "retrain_step_seconds": step}
+        put(folder, method, **common | fields)
+
+    put(folder, "retrain", metrics=of_class(0.0, 80.0), seconds=500.0, steps=900)
+    timed("contrastive", 9.0, 0.1)
+    timed("scrub", 20.0, 0.1)
     assert says(rule(*PLACE)) == HOLDS
-    put(folder, "scrub", metrics=of_class(0.0, 80.0), seconds=5.0)
-    assert says(rule(*PLACE)) == IN_PART, "faster than Retrain, not the fastest"
-    put(folder, "scrub", metrics=of_class(0.0, 80.0), seconds=5.0, shared=4)
+    timed("contrastive", 90.0, 1.0)
+    assert says(rule(*PLACE)) == HOLDS, "the machine was ten times slower, and so was a step of Retrain"
+    timed("scrub", 5.0, 0.1)
+    found = rule(*PLACE)
+    assert says(found) == IN_PART, "faster than Retrain, not the fastest"
+    assert found is not None
+    assert found.evidence.startswith(
+        "in Retrain's steps: 90.0 steps, rank 2 of 3, the smallest is SCRUB with 50.0 steps"
+    )
+    timed("scrub", 20.0, 0.1)
+    timed("contrastive", 9.0, 0.1, metrics=of_class(30.0, 80.0))
+    assert says(rule(*PLACE)) == IN_PART, "the class is still there"
+    timed("scrub", 5.0, 0.1, shared=4)
     assert rule(*PLACE) is None
 
 
-def test_an_attack_that_fails_on_the_original_decides_nothing(folder: Path) -> None:
-    def attack(forgotten: float, held_out: float) -> dict[str, Any]:
-        return {"member_rates": {PAPER_ATTACK: {"forgotten": forgotten, "held_out": held_out, "unseen": 45.0}}}
+def test_the_attack_rate_is_judged_in_every_reading_that_works_on_the_original(folder: Path) -> None:
+    other = "softmax, mlp"
+
+    def attack(forgotten: float, held_out: float, mlp: tuple[float, float] = (46.0, 46.0)) -> dict[str, Any]:
+        rates = {
+            name: {"forgotten": first, "held_out": second, "unseen": 45.0}
+            for name, (first, second) in {PAPER_ATTACK: (forgotten, held_out), other: mlp}.items()
+        }
+        return {"member_rates": rates}
 
     common = {"task": "samples500", "metrics": {"forget": 80.0, "test": 80.0}}
     put(folder, "original", attack=attack(46, 46), **common)
-    put(folder, "contrastive", attack=attack(50, 80), **common)
-    put(folder, "finetune", attack=attack(60, 80), **common)
-    assert says(claim_rules.lowest_attack(*PLACE)) == OPEN
+    put(folder, "contrastive", attack=attack(50, 80, (70, 80)), **common)
+    put(folder, "finetune", attack=attack(60, 80, (60, 80)), **common)
+    found = privacy.lowest_attack(*PLACE)
+    assert says(found) == OPEN
+    assert found is not None
+    assert found.evidence.startswith("none of 2 readings works on the original")
     put(folder, "original", attack=attack(90, 95), **common)
-    assert says(claim_rules.lowest_attack(*PLACE)) == HOLDS
-    put(folder, "finetune", attack=attack(49, 80), **common)
-    assert says(claim_rules.lowest_attack(*PLACE)) == FAILS
+    assert says(privacy.lowest_attack(*PLACE)) == HOLDS, "the other reading is broken and takes no part"
+    put(folder, "original", attack=attack(90, 95, (90, 95)), **common)
+    found = privacy.lowest_attack(*PLACE)
+    assert says(found) == IN_PART, "finetuning is lower in the other reading"
+    assert found is not None
+    assert "softmax, mlp: 70.0 %, rank 2 of 2, the smallest is Finetune" in found.evidence
+    assert found.evidence.endswith("not attacked: Gradient ascent, Fisher, LCODEC")
+    put(folder, "finetune", attack=attack(49, 80, (60, 80)), **common)
+    assert says(privacy.lowest_attack(*PLACE)) == FAILS
 
 
 def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path) -> None:
@@ -108,8 +140,18 @@ def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path
     put(folder, "contrastive", "tuned, no contrast", metrics={"forget": 99.0, "test": 86.0}, **common)
     assert says(claim_rules.contrast_forgets("samples")(*PLACE)) == HOLDS
     assert claim_rules.ce_helps_forgetting(*PLACE) is None
-    put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 30.0}, **common)
+    put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 80.0}, **common)
     assert says(claim_rules.ce_helps_forgetting(*PLACE)) == FAILS
+    put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 30.0}, **common)
+    found = claim_rules.ce_helps_forgetting(*PLACE)
+    assert says(found) == OPEN, "a model that lost everything tells nothing about forgetting"
+    assert found is not None
+    assert found.evidence == "samples: 1 of 1 pairs lose the rest as well and are not counted"
+    put(folder, "ssd", metrics={"forget": 85.0, "test": 86.0}, **common)
+    found = claim_rules.nearest_on_samples(*PLACE)
+    assert says(found) == HOLDS, "SSD is nearer and not in the paper's table"
+    assert found is not None
+    assert found.evidence.endswith("nearer, but not in the paper's table: SSD 0.0 (one run)")
     put(folder, "contrastive_queue", metrics={"forget": 80.0, "test": 85.0}, **common)
     assert says(appendix.queue_works(*PLACE)) == FAILS
 
@@ -169,6 +211,12 @@ def test_every_class_and_other_architectures(folder: Path) -> None:
     put(folder, "retrain", model="resnet34", metrics=of_class(0.0, 88.0))
     put(folder, "contrastive", model="resnet34", metrics=of_class(0.0, 87.0))
     assert says(appendix.other_models(*PLACE)) == HOLDS
+    put(folder, "contrastive", model="resnet34", metrics={**of_class(0.0, 87.0), "forget_test": 9.0})
+    assert says(appendix.other_models(*PLACE)) == FAILS, "unseen images of the class count as well"
+    assert appendix.other_data(*PLACE) is None
+    put(folder, "retrain", dataset="svhn", metrics=of_class(0.0, 88.0))
+    put(folder, "contrastive", dataset="svhn", metrics=of_class(0.0, 87.0))
+    assert says(appendix.other_data("svhn", "paper")) == HOLDS
 
 
 def test_the_curve_is_read_in_forget_batches(folder: Path) -> None:
@@ -182,7 +230,22 @@ def test_the_curve_is_read_in_forget_batches(folder: Path) -> None:
 def test_embeddings_are_held_against_the_permutation_limit(folder: Path) -> None:
     for method, mmd in (("original", 4.0), ("contrastive", 1.5), ("retrain", 0.2)):
         put(folder, method, task="samples500", audit={"mmd": mmd, "mmd_limit": 1.0})
-    assert says(claim_rules.like_unseen(*PLACE)) == IN_PART
+    found = privacy.like_unseen(*PLACE)
+    assert says(found) == IN_PART
+    assert found is not None
+    assert found.evidence == "MMD over its limit, samples: Original 4.00, Contrastive 1.50, Retrain 0.20"
+    for method, mmd in (("original", 4.0), ("contrastive", 5.0), ("retrain", 0.2)):
+        put(folder, method, audit={"mmd": mmd, "mmd_limit": 1.0})
+    found = privacy.like_unseen(*PLACE)
+    assert says(found) == IN_PART
+    assert found is not None
+    assert found.evidence.startswith(
+        "MMD over its limit, class: Original 4.00, Contrastive 5.00, Retrain 0.20; samples"
+    )
+    put(folder, "retrain", audit={"mmd": 2.0, "mmd_limit": 1.0})
+    found = privacy.like_unseen(*PLACE)
+    assert found is not None
+    assert "(not judged)" in found.evidence, "where Retrain itself is told apart the measure is no measure"
 
 
 def test_a_cell_links_to_its_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,18 +287,47 @@ def test_every_table_of_the_paper_has_a_layout(folder: Path) -> None:
 
 def test_seconds_of_a_shared_retrain_come_from_its_steps(folder: Path) -> None:
     put(folder, "retrain", metrics=of_class(0.0, 88.0), seconds=900.0, steps=1000, shared=9)
-    assert reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "retrain") == []
+    assert readings.timed_runs("paper", "cifar10", "class", "resnet18", "retrain") == []
     put(folder, "contrastive", "timed", metrics=of_class(0.0, 88.0), seconds=2.0, retrain_step_seconds=0.1)
-    ((seconds, _),) = reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "retrain")
+    ((seconds, _),) = readings.timed_runs("paper", "cifar10", "class", "resnet18", "retrain")
     assert seconds == pytest.approx(100.0)
-    ((seconds, _),) = reproduction.timed_runs("paper", "cifar10", "class", "resnet18", "contrastive")
+    ((seconds, _),) = readings.timed_runs("paper", "cifar10", "class", "resnet18", "contrastive")
     assert seconds == 2.0
+
+
+def test_a_cell_says_why_it_has_no_plain_number(folder: Path) -> None:
+    def row(table: str, start: str) -> list[str]:
+        (line,) = (
+            line for line in reproduction.method_table(table, Ledger()).splitlines() if line.startswith(f"| {start} |")
+        )
+        return line.strip("| ").split(" | ")
+
+    put(folder, "scrub", metrics=of_class(0.0, 88.0), shared=4)
+    assert row("Table 2", "cifar10 | paper | resnet18 | SCRUB")[5:] == ["shared device", "not run"]
+    put(folder, "scrub", "timed", metrics=of_class(0.0, 88.0), seconds=6.0, retrain_step_seconds=0.5)
+    assert [text.split(">")[1][:4] for text in row("Table 2", "cifar10 | paper | resnet18 | SCRUB")[5:]] == [
+        "6.0 ",
+        "12.0",
+    ]
+    rates = {"member_rates": {PAPER_ATTACK: {"forgotten": 50.0, "held_out": 51.0, "unseen": 49.0}}}
+    common = {"metrics": {"forget": 80.0, "test": 80.0}, "attack": rates}
+    put(folder, "original", task="samples500", **common)
+    put(folder, "lcodec", task="samples50", **common)
+    found = row("Table 4", "cifar10 | paper | resnet18 | LCODEC (50 samples)")
+    assert found[5].startswith("broken: <a href")
+
+
+def test_how_many_runs_a_scale_has_is_told() -> None:
+    assert claim_evidence.at_scale("digits", "laptop", 1) == "digits, profile laptop, 1 run"
+    assert claim_evidence.at_scale("digits", "laptop", 3, [2, 1, 2]).endswith("3 runs; 1 to 2 runs of each rival")
 
 
 def test_a_claim_is_judged_only_where_it_has_runs() -> None:
     claim = Claim("a", "1", lambda dataset, _: Outcome(dataset, HOLDS, "seen") if dataset == "digits" else None)
     assert [outcome.scale for outcome in claims.judge(claim, SCALES)] == ["digits"]
-    assert claims.counted([claim], SCALES)[REPRODUCED] == ["a"]
+    assert claims.counted([claim], SCALES)[REPRODUCED] == ["a (small scale only)"]
+    large = Claim("b", "1", lambda dataset, profile: Outcome(profile, HOLDS if profile == "paper" else OPEN, ""))
+    assert claims.counted([large], SCALES)[REPRODUCED] == ["b"]
     assert "| a | 1 | **reproduced** | digits | holds | seen |" in claims.verdict_table([claim], SCALES)
     both = {"a": 2.0, "scrub": 1.0}
     assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"

@@ -1,0 +1,56 @@
+"""What the rules for claims share: limits, averages, pairs of runs, and how a scale and its runs are told."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .comparison import Pair
+from .metrics import mean_interval
+
+ZERO = 1.0  # percent that count as zero accuracy: one test image in a hundred of a class
+KEPT = 2.0  # points below Retrain that count as utility kept; the paper's Table 1 has up to 1.4
+NEAR = 1.0  # MMD over its permutation limit: above it, forgotten and unseen embeddings are told apart
+COLLAPSED = 20.0  # points below Retrain on what stays: such a model forgets everything, not the forgotten images
+
+STAYS = {"class": "retain_test", "samples": "test"}  # the accuracy that has to stay
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean of one value or more."""
+    return mean_interval(list(values)).mean
+
+
+def runs_told(counts: Iterable[int]) -> str:
+    """Numbers of runs in words: "1 run", "3 runs", "1 to 3 runs"."""
+    found = sorted(set(counts))
+    words = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{words} run{'' if found == [1] else 's'}"
+
+
+def at_scale(dataset: str, profile: str, count: int, rivals: Iterable[int] = ()) -> str:
+    """Where a claim was tested, in words. rivals: how many runs each method has that ours is compared with."""
+    told = f"{dataset}, profile {profile}, {runs_told([count])}"
+    others = list(rivals)
+    return f"{told}; {runs_told(others)} of each rival" if others else told
+
+
+def same_seeds(first: Sequence[Pair], second: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
+    """The pairs (run, its Retrain) of two variants, side by side for each seed that both have."""
+    by_seed = {run["seed"]: (run, base) for run, base in second}
+    return [((run, base), by_seed[run["seed"]]) for run, base in first if run["seed"] in by_seed]
+
+
+def off(pair: Pair, *names: str) -> float:
+    """Points between a run and its Retrain, without the sign, summed over these accuracies."""
+    run, base = pair
+    return float(sum(abs(run["metrics"][name] - base["metrics"][name]) for name in names))
+
+
+def collapsed(pair: Pair, kind: str) -> bool:
+    """Whether a run lost more than COLLAPSED points of what has to stay."""
+    run, base = pair
+    return bool(base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] > COLLAPSED)
+
+
+def left_of_class(run: Mapping[str, Any]) -> float:
+    """The larger of both accuracies on a forgotten class, training and test images, in percent."""
+    return float(max(run["metrics"]["forget"], run["metrics"]["forget_test"]))
