@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .grid import REFERENCES, Cell
-from .results import read_runs
+from .results import read_run, read_runs
 
 START_SECONDS = 10.0  # of a process that loads torch and a notebook's kernel, on two cores
 
@@ -39,8 +39,22 @@ def estimate(cells: Sequence[Cell], jobs: int = 1) -> str:
     """
     todo = [cell for cell in cells if not cell.record.exists()]
     lines = [f"{len(cells)} runs wanted: {len(cells) - len(todo)} recorded, {len(todo)} to do"]
-    if not todo:
-        return lines[0]
+    if todo:
+        lines += _time(todo, jobs)
+    plain = [
+        cell.name for cell in cells if cell.verified and cell.record.exists() and "audit" not in read_run(cell.record)
+    ]
+    if plain:
+        lines.append(
+            f"{len(plain)} of the recorded runs, such as {plain[0]}, were neither attacked nor audited; to make them "
+            "again with both, remove their files"
+        )
+    return "\n".join(lines)
+
+
+def _time(todo: Sequence[Cell], jobs: int) -> list[str]:
+    """Models to train, the time of what is to do, and what that time leaves out."""
+    lines = []
     runs = [
         run
         for run in read_runs(todo[0].profile, dataset=todo[0].dataset)
@@ -66,4 +80,4 @@ def estimate(cells: Sequence[Cell], jobs: int = 1) -> str:
     missing = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()) if count)
     if missing:
         lines.append(f"not in that time, since none is recorded: {missing}")
-    return "\n".join(lines)
+    return lines

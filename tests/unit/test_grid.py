@@ -177,8 +177,11 @@ def test_the_plan_counts_runs_and_adds_recorded_seconds(tmp_path: Path, monkeypa
     assert plan[0] == "4 runs wanted: 1 recorded, 3 to do"
     assert plan[2].startswith("about 2.0 h with 1 at once")
     assert plan[3] == "not in that time, since none is recorded: fisher (1)"
+    assert plan[4].startswith(
+        "1 of the recorded runs, such as digits-resnet18-class5-finetune-tuned-seed0, were neither"
+    )
     for cell in cells:
-        write_run(tmp_path, **common, method=cell.method, variant=cell.variant, seed=0)
+        write_run(tmp_path, **common, method=cell.method, variant=cell.variant, seed=0, audit={"mmd": 0.0})
     assert estimate.estimate(cells) == "4 runs wanted: 4 recorded, 0 to do"
     assert [estimate.duration(seconds) for seconds in (5, 600, 7200)] == ["about 5 s", "about 10 min", "about 2.0 h"]
 
