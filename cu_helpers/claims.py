@@ -85,7 +85,8 @@ def counted(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> dict[
     """
     found: dict[str, list[str]] = {name: [] for name in (REPRODUCED, PARTLY, NOT, UNTESTED)}
     for claim in claims:
-        by_profile = {profile: judge(claim, [s for s in scales if s[1] == profile]) for _, profile in scales}
+        profiles = dict.fromkeys(profile for _, profile in scales)
+        by_profile = {profile: judge(claim, [scale for scale in scales if scale[1] == profile]) for profile in profiles}
         outcomes = [outcome for some in by_profile.values() for outcome in some]
         tested = [profile for profile, some in by_profile.items() if any(one.says != OPEN for one in some)]
         small = f" ({SMALL})" if tested and "paper" not in tested else ""
