@@ -22,11 +22,15 @@ NONE_AUDITED = "No audited run is recorded in this copy of the book."
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of an audit: how to read it, what a reader calls it, and its decimals."""
+    """One number of an audit: how to read it, what a reader calls it, and its decimals.
+
+    censored: whether the number is only known to be larger, such as the steps of a curve that was cut.
+    """
 
     words: str
     read: Callable[[Audit], float]
     digits: int = 1
+    censored: Callable[[Audit], bool] = lambda _: False
 
 
 def number(words: str, key: str, digits: int = 1) -> Measure:
@@ -45,14 +49,19 @@ def ratio(words: str, key: str, other: str, digits: int = 2) -> Measure:
 
 
 def steps(words: str, key: str, level: float) -> Measure:
-    """The first step at which the curve `key` has reached `level` percent; its length if it never does."""
+    """The first step at which the curve `key` has reached `level` percent; its last, censored, if it never does."""
+
+    def reached(found: Audit) -> list[int]:
+        curve = found[key]
+        assert isinstance(curve, list)
+        return [at for at, value in enumerate(curve) if value >= level]
 
     def first(found: Audit) -> float:
         curve = found[key]
         assert isinstance(curve, list)
-        return float(next((at for at, value in enumerate(curve) if value >= level), len(curve)))
+        return float((reached(found) or [len(curve) - 1])[0])
 
-    return Measure(words, first)
+    return Measure(words, first, censored=lambda found: not reached(found))
 
 
 def _number(found: Audit, key: str) -> float:
@@ -102,9 +111,12 @@ def values(findings: Findings, name: str, measure: Measure) -> Interval:
 
 
 def gap(findings: Findings, name: str, measure: Measure, to: str = "retrain") -> Interval | None:
-    """The measure minus Retrain's (or another run's) of the same seed; None if no seed has both."""
+    """The measure minus Retrain's (or another run's) of the same seed.
+
+    None if no seed has both, or if one of the numbers is censored.
+    """
     shared = [seed for seed in findings[name] if seed in findings[to]]
-    if not shared:
+    if not shared or any(measure.censored(findings[one][seed]) for one in (name, to) for seed in shared):
         return None
     return mean_interval([measure.read(findings[name][seed]) - measure.read(findings[to][seed]) for seed in shared])
 
@@ -114,6 +126,17 @@ def _cell(found: Interval | None, digits: int, sign: str = "") -> str:
         return "–"
     middle = f"{found.mean:{sign}.{digits}f}"
     return f"{middle} (one run)" if math.isnan(found.half) else f"{middle} ± {found.half:.{digits}f}"
+
+
+def _own_cell(findings: Findings, name: str, measure: Measure) -> str:
+    """Mean and interval; where runs are censored, how many, and the mean of the others alone."""
+    audits = findings[name].values()
+    known = [measure.read(audit) for audit in audits if not measure.censored(audit)]
+    if len(known) == len(audits):
+        return _cell(mean_interval(known), measure.digits)
+    most = max(measure.read(audit) for audit in audits if measure.censored(audit))
+    cut = f"> {most:.0f} in {len(audits) - len(known)} of {len(audits)}"
+    return f"{cut}, else {mean_interval(known).mean:.{measure.digits}f}" if known else cut
 
 
 def audit_table(findings: Findings, measures: Sequence[Measure]) -> str:
@@ -127,7 +150,7 @@ def audit_table(findings: Findings, measures: Sequence[Measure]) -> str:
     for name, audits in findings.items():
         cells = [LABELS.get(name, name), str(len(audits))]
         for measure in measures:
-            cells.append(_cell(values(findings, name, measure), measure.digits))
+            cells.append(_own_cell(findings, name, measure))
             own = gap(findings, name, measure)
             cells.append("reference" if name == "retrain" else _cell(own, measure.digits, "+"))
         lines.append("| " + " | ".join(cells) + " |")
@@ -144,19 +167,29 @@ def show_bars(findings: Findings, measure: Measure, caption: str) -> None:
 
 
 def progress(findings: Findings, name: str, measure: Measure) -> float | None:
-    """How far a run has come from the original (0) to Retrain (1) on a measure, in means over shared seeds.
+    """How far a run has come from the original (0) to Retrain (1) on a measure, in means over the run's own seeds.
 
     Below 0 it went the other way, above 1 it went past Retrain. None if original and Retrain are not apart: their
-    paired difference is not known to be other than zero, or there is but one seed.
+    paired difference over all seeds is not known to be other than zero, or there is but one seed; None as well if a
+    number is censored.
     """
-    whole, part = gap(findings, "original", measure), gap(findings, "original", measure, to=name)
-    if whole is None or part is None or math.isnan(whole.half) or abs(whole.mean) <= whole.half:
+    whole = gap(findings, "original", measure)
+    if whole is None or math.isnan(whole.half) or abs(whole.mean) <= whole.half:
         return None
-    return part.mean / whole.mean
+    own = {seed: audit for seed, audit in findings["original"].items() if seed in findings[name]}
+    own = {seed: audit for seed, audit in own.items() if seed in findings["retrain"]}
+    if not own:
+        return None
+    same = {**findings, "original": own}
+    way, part = gap(same, "original", measure), gap(same, "original", measure, to=name)
+    return None if way is None or part is None or way.mean == 0 else part.mean / way.mean
 
 
 def progress_map(findings: Findings, measures: Sequence[Measure]) -> tuple[go.Figure, dict[str, list[float | None]]]:
-    """A heat map of `progress`, a row a run and a column a measure, and its numbers; white is Retrain."""
+    """A heat map of `progress`, a row a run and a column a measure, and its numbers; white is Retrain.
+
+    A row's label tells how many runs it has.
+    """
     names = [name for name in findings if name not in ("original", "retrain")]
     found = {name: [progress(findings, name, measure) for measure in measures] for name in names}
     figure = go.Figure(
@@ -165,7 +198,7 @@ def progress_map(findings: Findings, measures: Sequence[Measure]) -> tuple[go.Fi
             text=[["–" if one is None else f"{one:.2f}" for one in row] for row in found.values()],
             texttemplate="%{text}",
             x=[measure.words for measure in measures],
-            y=[LABELS.get(name, name) for name in names],
+            y=[f"{LABELS.get(name, name)} ({len(findings[name])})" for name in names],
             zmin=-1,
             zmax=1,
             # Orange: still as the original; white: as Retrain; blue: past it.

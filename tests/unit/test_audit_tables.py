@@ -59,15 +59,23 @@ def test_progress_runs_from_the_original_to_retrain(findings: Findings) -> None:
     assert audit_tables.progress(findings, "scrub", margin) == pytest.approx(2)
     figure, found = audit_tables.progress_map(findings, [margin, KNN])
     assert found == {"scrub": [pytest.approx(2), pytest.approx((30 + 27) / (60 + 54))]}
-    assert list(figure.data[0].y) == ["SCRUB"]
+    assert list(figure.data[0].y) == ["SCRUB (3)"]
+
+
+def test_progress_of_a_run_with_few_seeds_is_over_its_own(findings: Findings) -> None:
+    """The way from the original to Retrain is 60 for seed 0 and 54 for seed 1; the run has seed 1 alone."""
+    del findings["scrub"][0], findings["scrub"][2]
+    assert audit_tables.progress(findings, "scrub", KNN) == pytest.approx(27 / 54)
 
 
 def test_measures_read_differences_and_curves(findings: Findings) -> None:
     audit: audit_tables.Audit = {"margin": 0.5, "margin_unseen": 0.2, "curve": [50.0, 90.0, 96.0, 100.0]}
     assert audit_tables.difference("d", "margin", "margin_unseen").read(audit) == pytest.approx(0.3)
     assert audit_tables.ratio("r", "margin", "margin_unseen").read(audit) == pytest.approx(2.5)
-    for level, expected in ((40, 0), (95, 2), (100, 3), (101, 4)):
-        assert audit_tables.steps("s", "curve", level).read(audit) == expected
+    for level, expected in ((40, 0), (95, 2), (100, 3), (101, 3)):
+        measure = audit_tables.steps("s", "curve", level)
+        assert measure.read(audit) == expected
+        assert measure.censored(audit) == (level == 101)
     with pytest.raises(ValueError, match="expected a single one"):
         audit_tables.number("c", "curve").read(audit)
 
@@ -95,3 +103,17 @@ def test_records_without_an_audit_are_left_out(tmp_path: Path, monkeypatch: pyte
     assert read == {name: {0: value} for name, value in expected.items()}
     assert list(read)[:2] == ["original", "retrain"]
     assert isinstance(KNN, Measure)
+
+
+def test_a_curve_that_was_cut_is_no_number() -> None:
+    slow, quick = [0.0, 10.0, 20.0], [0.0, 99.0, 99.0]
+    found: Findings = {
+        "original": {0: {"curve": quick}, 1: {"curve": quick}},
+        "retrain": {0: {"curve": slow}, 1: {"curve": slow}},
+        "scrub": {0: {"curve": slow}, 1: {"curve": quick}},
+    }
+    measure = audit_tables.steps("steps", "curve", 95)
+    table = audit_tables.audit_table(found, [measure])
+    assert row(table, "Retrain")[2:] == ["> 2 in 2 of 2", "reference"]
+    assert row(table, "SCRUB")[2:] == ["> 2 in 1 of 2, else 1.0", "–"]
+    assert audit_tables.progress(found, "scrub", measure) is None
