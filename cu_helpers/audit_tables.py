@@ -64,6 +64,21 @@ def steps(words: str, key: str, level: float) -> Measure:
     return Measure(words, first, censored=lambda found: not reached(found))
 
 
+def relearned(words: str, key: str = "relearn_steps", curve: str = "relearn_curve") -> Measure:
+    """Steps of a relearning whose curve ends where it succeeded; censored at its last step if it never did."""
+
+    def last(found: Audit) -> int:
+        measured = found[curve]
+        assert isinstance(measured, list)
+        return len(measured) - 1
+
+    return Measure(
+        words,
+        lambda found: min(_number(found, key), float(last(found))),
+        censored=lambda found: _number(found, key) > last(found),
+    )
+
+
 def _number(found: Audit, key: str) -> float:
     value = found[key]
     if isinstance(value, list):

@@ -166,7 +166,7 @@ def centre_accuracy(
 
     known, few, held_out: (embeddings (n, d), labels (n,)). With `few`, the centres of its classes come from
     `shots` of its images and all other centres from all of `known`: an attacker who has a few images of a
-    forgotten class (Ha et al. 2025). Without it every centre comes from `shots` images of `known`. Mean over
+    forgotten class (Ha et al. 2026). Without it every centre comes from `shots` images of `known`. Mean over
     `draws` random choices of these images.
     """
     z, labels = known

@@ -76,6 +76,10 @@ def test_measures_read_differences_and_curves(findings: Findings) -> None:
         measure = audit_tables.steps("s", "curve", level)
         assert measure.read(audit) == expected
         assert measure.censored(audit) == (level == 101)
+    again = audit_tables.relearned("again")
+    for taken, expected in ((2.0, (2.0, False)), (3.0, (2.0, True))):
+        cut: audit_tables.Audit = {"relearn_steps": taken, "relearn_curve": [0.0, 50.0, 96.0]}
+        assert (again.read(cut), again.censored(cut)) == expected
     with pytest.raises(ValueError, match="expected a single one"):
         audit_tables.number("c", "curve").read(audit)
 
