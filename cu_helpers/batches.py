@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import plotly.graph_objects as go
+
 from .ablations import fitting
 from .comparison import NONE_RECORDED, interval, paired_runs
 from .errors import DataFileError
-from .figures import LABELS
-from .metrics import evaluate
+from .figures import COLOURS, LABELS, MARKERS, style
+from .metrics import evaluate, mean_interval
 from .notebook import Lab
 from .paper import TABLE_14
 from .profiles import Profile, get_profile
@@ -190,3 +192,39 @@ def verdict(groups: Sequence[Group]) -> str:
         told = ", ".join(f"{_off(part):.1f} {words}" for words, part in parts.items() if part)
         lines.append(f"{LABELS[method]:18}: test accuracy off Retrain's by {told} (points, mean)")
     return "\n".join(lines)
+
+
+def spreads(groups: Sequence[Group]) -> str:
+    """At how many sizes the queue's test accuracies lie closer together over seeds, under each rule for the rate."""
+    found: dict[str, dict[str, float]] = {}
+    for group in groups:
+        tests = [one["test"] for one in group.measured]
+        found.setdefault(group.variant, {})[group.method] = max(tests) - min(tests)
+    both = {variant: of for variant, of in found.items() if len(of) == len(BOTH)}
+    lines = []
+    for words, slower in (("one rate for all sizes", False), ("the rate in proportion", True)):
+        chosen = [of for variant, of in both.items() if variant.endswith(IN_PROPORTION) == slower]
+        closer = sum(of["contrastive_queue"] < of["contrastive"] for of in chosen)
+        lines.append(
+            f"{words}: the queue's spread of test accuracy is the smaller one at {closer} of {len(chosen)} sizes"
+        )
+    return "\n".join(lines)
+
+
+def figure(groups: Sequence[Group]) -> go.Figure:
+    """Test and forgotten accuracy of every seed's run, by setting and method, with Retrain's mean test accuracy."""
+    made = go.Figure()
+    for method in BOTH:
+        for name, words in (("test", "test"), ("forget", "forgotten")):
+            at = [(group.variant, one[name]) for group in groups if group.method == method for one in group.measured]
+            made.add_scatter(
+                x=[variant for variant, _ in at],
+                y=[value for _, value in at],
+                mode="markers",
+                name=f"{LABELS[method]}: {words}",
+                marker={"symbol": MARKERS[name], "size": 10, "color": COLOURS[method]},
+            )
+    goal = mean_interval([one["test"] for one in groups[0].reference]).mean
+    style(made, "batch size and learning rate", "accuracy (%)")
+    line = {"color": COLOURS["retrain"], "dash": "dash"}
+    return made.add_hline(y=goal, line=line, annotation_text="Retrain's test")

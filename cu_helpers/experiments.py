@@ -1,6 +1,6 @@
 """One run from start to record: original model, task, unlearning or retraining, measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -116,9 +116,14 @@ def retrain_step_seconds(profile: Profile, task: ForgetTask, steps: int = 30) ->
 
 
 def trace(
-    method: str, original: TrainedModel, task: ForgetTask, settings: Any, seed: int = 0
+    method: str,
+    original: TrainedModel,
+    task: ForgetTask,
+    settings: Any,
+    seed: int = 0,
+    also: Callable[[EmbeddingClassifier], dict[str, float]] | None = None,
 ) -> list[dict[str, float]]:
-    """A history in which every row also has the accuracies of `evaluate`, in percent.
+    """A history in which every row also has the accuracies of `evaluate`, in percent, and what `also` measures.
 
     The first row is the original model. settings: how often rows are written is its
     stopping.check_every; with Stopping(rule="none") the run goes on to its last round. The time
@@ -129,7 +134,7 @@ def trace(
     def look(model: EmbeddingClassifier, row: dict[str, float]) -> None:
         if row["round"] == 0:
             rows.clear()  # a run that starts over with half the batch
-        rows.append(row | evaluate(model, task))
+        rows.append(row | evaluate(model, task) | (also(model) if also else {}))
 
     unlearn(method, original.model, task, settings, seed, look)
     return rows

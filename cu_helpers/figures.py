@@ -4,7 +4,7 @@ import html
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,7 @@ MARKERS = {"train": "circle", "forget": "x", "test": "diamond-open"}
 SET_COLOURS = {"train": "#0072b2", "forget": "#d55e00", "test": "#009e73"}
 COLOURWAY = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # curves that no name colours
 GREY = "#808080"  # readable on white and on black
+Look = tuple[str | None, str]  # a curve's colour and its dash
 TITLE = 30  # characters of a y title that fit beside a plot of the usual height
 
 
@@ -104,19 +105,32 @@ def scatter(groups: dict[str, ArrayLike], x: str, y: str, hover: dict[str, Seque
     return style(figure, x, y)
 
 
-def lines(curves: dict[str, tuple[ArrayLike, ArrayLike]], x: str, y: str) -> go.Figure:
-    """Curves (x, y) by method name (a key of `COLOURS`) or by any other label."""
+def lines(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], x: str, y: str, looks: Mapping[str, Look] | None = None
+) -> go.Figure:
+    """Curves (x, y) by method name (a key of `COLOURS`) or by any other label.
+
+    looks: a colour (None: the usual one) and a dash for each curve, which then has no markers.
+    """
     figure = go.Figure()
     for name, (at, value) in curves.items():
-        colour = COLOURS.get(name)
+        line: dict[str, Any] = {} if looks is None else {"dash": looks[name][1], "width": 2.5}
+        if colour := COLOURS.get(name) if looks is None else looks[name][0]:
+            line["color"] = colour
         figure.add_scatter(
             x=np.asarray(at, dtype=float),
             y=np.asarray(value, dtype=float),
-            mode="lines+markers",
+            mode="lines+markers" if looks is None else "lines",
             name=LABELS.get(name, name),
-            line={"color": colour} if colour else None,
+            line=line or None,
         )
     return style(figure, x, y)
+
+
+def add_measured(figure: go.Figure, x: ArrayLike, y: ArrayLike, name: str, colour: str) -> None:
+    """Put what was measured or simulated beside a formula's curve, as open diamonds at x (n,), y (n,)."""
+    marker = {"symbol": "diamond-open", "size": 10, "color": colour}
+    figure.add_scatter(x=np.asarray(x), y=np.asarray(y), mode="markers", name=name, marker=marker)
 
 
 def bars(values: dict[str, tuple[float, float]], y: str) -> go.Figure:
@@ -131,6 +145,31 @@ def bars(values: dict[str, tuple[float, float]], y: str) -> go.Figure:
             name=LABELS.get(name, name),
             showlegend=False,
         )
+    return style(figure, y=y)
+
+
+def grouped_bars(
+    values: Mapping[str, Sequence[float]],
+    x: Sequence[object],
+    titles: tuple[str, str],
+    colours: Sequence[str],
+    spreads: Mapping[str, Sequence[float]] | None = None,
+) -> go.Figure:
+    """Bars side by side at each place of x: legend name -> heights. titles: of the two axes; spreads: half-widths."""
+    figure = go.Figure()
+    for (name, heights), colour in zip(values.items(), colours, strict=True):
+        error = None if spreads is None else {"type": "data", "array": list(spreads[name]), "color": GREY}
+        figure.add_bar(x=[str(place) for place in x], y=list(heights), name=name, marker_color=colour, error_y=error)
+    return style(figure, *titles).update_xaxes(type="category")
+
+
+def boxes(groups: Mapping[str, ArrayLike], y: str, colours: Sequence[str], most: int = 2000) -> go.Figure:
+    """A box for each group of numbers (n,), at most about `most` of which go into the page, evenly taken."""
+    figure = go.Figure()
+    for (name, values), colour in zip(groups.items(), colours, strict=True):
+        array = np.asarray(values, dtype=float)
+        thin = array[:: max(1, len(array) // most)]
+        figure.add_box(y=thin, name=LABELS.get(name, name), marker_color=colour, boxpoints=False, showlegend=False)
     return style(figure, y=y)
 
 
@@ -198,62 +237,4 @@ def image_grid(images: ArrayLike, captions: Sequence[str], columns: int = 6) -> 
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_annotations(font={"size": 11, "color": GREY})
-    return figure
-
-
-# Okabe and Ito again, for classes that stand beside the orange of what is forgotten.
-CLASS_COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-
-
-def circle_animation(classes: dict[str, ArrayLike], paths: ArrayLike, times: Sequence[str]) -> go.Figure:
-    """Anchors that move among fixed points on the unit circle, with a play button and a slider.
-
-    classes: name -> angles of its fixed retained points, in degrees. paths: anchors' angles in
-    degrees, (frames, anchors). times: the slider's text for each frame. Works without a server.
-    """
-    figure = go.Figure()
-    around = np.radians(np.linspace(0, 360, 181))
-    figure.add_scatter(
-        x=np.cos(around), y=np.sin(around), mode="lines", line={"color": GREY, "width": 1}, name="circle"
-    )
-    figure.data[0].update(showlegend=False, hoverinfo="skip")
-    for (name, angles), colour in zip(classes.items(), CLASS_COLOURS, strict=False):
-        at = np.radians(np.asarray(angles, dtype=float))
-        marker = {"symbol": MARKERS["train"], "color": colour, "size": 9}
-        figure.add_scatter(x=np.cos(at), y=np.sin(at), mode="markers", name=name, marker=marker)
-    moving = len(figure.data)
-    marker = {"symbol": MARKERS["forget"], "color": SET_COLOURS["forget"], "size": 11}
-    frames = [
-        go.Scatter(x=0.92 * np.cos(at), y=0.92 * np.sin(at), mode="markers", name="forgotten anchors", marker=marker)
-        for at in np.radians(np.asarray(paths, dtype=float))
-    ]
-    figure.add_trace(frames[0])
-    figure.frames = [go.Frame(data=[at], traces=[moving], name=name) for at, name in zip(frames, times, strict=True)]
-    run = {"frame": {"duration": 120, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
-    still = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
-    steps = [{"label": name, "method": "animate", "args": [[name], still]} for name in times]
-    buttons = [
-        {"label": "Play", "method": "animate", "args": [None, run]},
-        {"label": "Pause", "method": "animate", "args": [[None], still]},
-    ]
-    style(figure, "first coordinate of z", "second coordinate of z", height=560)
-    figure.update_xaxes(range=[-1.25, 1.25])
-    figure.update_yaxes(range=[-1.25, 1.25], scaleanchor="x")
-    figure.update_layout(
-        margin={"b": 130},
-        legend={"y": 1.08, "yanchor": "bottom"},
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "left",
-                "buttons": buttons,
-                "x": 0,
-                "y": -0.22,
-                "yanchor": "top",
-                "bgcolor": "rgba(128,128,128,0.15)",  # the default is white, also on a dark page
-                "showactive": False,  # plotly's colour for the pressed button is white too
-            }
-        ],
-        sliders=[{"steps": steps, "x": 0.25, "len": 0.75, "y": -0.14, "currentvalue": {"prefix": "step "}}],
-    )
     return figure

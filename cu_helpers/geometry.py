@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .data import ForgetTask
-from .inference import embed
+from .data import ForgetTask, ImageData
+from .inference import embed, exact_embeddings
 from .models import EmbeddingClassifier
 
 
@@ -16,6 +16,25 @@ def class_centres(z: Tensor, labels: Tensor, classes: int) -> Tensor:
     """
     sums = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, labels, z)
     return F.normalize(sums, dim=1)
+
+
+def tangent(gradient: Tensor, z: Tensor) -> Tensor:
+    """The part (n, d) of each row of `gradient` (n, d) that is tangent to the unit sphere at z (n, d)."""
+    return gradient - (gradient * z).sum(dim=1, keepdim=True) * z
+
+
+def pairwise_cosines(rows: Tensor, most: int = 200) -> Tensor:
+    """Cosines (pairs,) of all pairs of different rows (n, d), of the first `most` rows."""
+    unit = F.normalize(rows[:most], dim=1)
+    first, second = torch.triu_indices(len(unit), len(unit), offset=1)
+    return (unit @ unit.T)[first, second]
+
+
+def between_classes(model: EmbeddingClassifier, images: ImageData) -> float:
+    """Mean cosine of two images of different classes in the embedding of `model`: 1 if it tells no two apart."""
+    z = exact_embeddings(model, images)
+    labels = images.labels.cpu()
+    return float((z @ z.T)[labels[:, None] != labels[None, :]].mean())
 
 
 def cohesion(z: Tensor) -> float:

@@ -55,3 +55,8 @@ def predict_logits(model: EmbeddingClassifier, images: ImageData, precision: str
 def embed(model: EmbeddingClassifier, images: ImageData, precision: str = "auto") -> Tensor:
     """Unit-norm embeddings (n, feature_dim) of every image; see `run`."""
     return run(model, images, model.encode, precision)
+
+
+def exact_embeddings(model: EmbeddingClassifier, images: ImageData) -> Tensor:
+    """The same (n, feature_dim), computed in float32, as float64 on the CPU, where a chapter reckons on with them."""
+    return embed(model, images, "float32").clone().double().cpu()

@@ -409,12 +409,12 @@ def verdict(measure):
     for method in METHODS:
         pairs = zip(found[measure][method], found[measure]["retrain"], strict=True)
         away = mean_interval([a - b for a, b in pairs])
-        clear = away.low > 0 or away.high < 0
         side = "more" if away.mean > 0 else "less"
-        print(
-            f"{figures.LABELS[method]:16} {abs(away.mean):.2f} ± {away.half:.2f} {side} distinguishable than Retrain's; "
-            f"the interval {'excludes' if clear else 'includes'} zero"
-        )
+        size, told = f"{abs(away.mean):.2f}", "one seed has no interval"
+        if away.count > 1:
+            size += f" ± {away.half:.2f}"
+            told = f"the interval {'excludes' if away.low > 0 or away.high < 0 else 'includes'} zero"
+        print(f"{figures.LABELS[method]:16} {size} {side} distinguishable than Retrain's; {told}")
 
 
 verdict("centre margin")

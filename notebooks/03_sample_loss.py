@@ -74,8 +74,9 @@ import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 
-from cu_helpers import exercises, figures, losses, notebook
-from cu_helpers.inference import embed
+from cu_helpers import circle, exercises, figures, losses, notebook
+from cu_helpers.cases import random_case
+from cu_helpers.inference import exact_embeddings
 
 lab = notebook.setup(profile, dataset, model, seed)
 
@@ -217,14 +218,6 @@ def sample_unlearning_loss(forget_z, forget_y, retain_z, retain_y, temperature=0
     return per_anchor.mean() if reduction == "mean" else per_anchor.sum()
 
 
-def random_case(anchors, retained, classes, dim=8, dtype=torch.float64, seed=0):
-    """Unit vectors with random labels: forget_z, forget_y, retain_z, retain_y."""
-    draw = torch.Generator().manual_seed(seed)
-    z = F.normalize(torch.randn(anchors + retained, dim, generator=draw, dtype=dtype), dim=1)
-    y = torch.randint(classes, (anchors + retained,), generator=draw)
-    return z[:anchors], y[:anchors], z[anchors:], y[anchors:]
-
-
 # %%
 checked = 0
 for draw in range(40):
@@ -290,36 +283,13 @@ assert difference < 1e-9
 # plot push, minus pull, and their sum.
 
 # %%
-spread = np.linspace(-15, 15, 7)
-CENTRES = {"class A": 90, "class B": 210, "class C": 330}
-angles = {f"retained, {name}": centre + spread for name, centre in CENTRES.items()}
-
-
-def on_circle(degrees):
-    """Unit vectors (n, 2) at the angles (n,), in degrees."""
-    at = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64))
-    return torch.stack([at.cos(), at.sin()], dim=-1)
-
-
-ring_z = torch.cat([on_circle(at) for at in angles.values()])
-ring_y = torch.arange(3).repeat_interleave(len(spread))
-around = torch.arange(0, 361, 3, dtype=torch.float64)
-walk = on_circle(around)
-s = walk @ ring_z.T / 0.7
+centres = {"class A": 90, "class B": 210, "class C": 330}
+ring_z, ring_y = circle.ring(centres)
+s = circle.on_circle(circle.AROUND) @ ring_z.T / 0.7
 push = s[:, ring_y == 0].logsumexp(dim=1)
 pull = s[:, ring_y != 0].mean(dim=1)
-
-curves = {"push": push, "− pull": -pull, "loss": push - pull}
-figure = figures.lines(
-    {name: (around, value) for name, value in curves.items()},
-    "anchor's angle on the circle (degrees)",
-    "value (τ = 0.7)",
-)
-for trace, dash in zip(figure.data, ("dash", "dot", "solid"), strict=True):
-    trace.update(mode="lines", line={"dash": dash, "width": 2.5})
-for name, centre in CENTRES.items():
-    figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
-    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name[-1], showarrow=False)
+looks = {"push": ("#0072b2", "dash"), "− pull": ("#d55e00", "dot"), "loss": ("#009e73", "solid")}
+figure = circle.walk({"push": push, "− pull": -pull, "loss": push - pull}, "value (τ = 0.7)", looks, centres)
 figures.show(
     figure,
     "Eq. 5 for an anchor of class A around the circle. The loss is highest in the middle of its own class and lowest at "
@@ -327,7 +297,7 @@ figures.show(
     "Line plot over the anchor's angle. Push, minus pull and the loss all peak at 90 degrees, where class A lies, and "
     "are lowest at 270 degrees, halfway between classes B and C at 210 and 330 degrees.",
 )
-lowest = around[(push - pull).argmin()].item()
+lowest = circle.AROUND[(push - pull).argmin()]
 print(f"lowest loss at {lowest:.0f} degrees")
 assert lowest == 270
 
@@ -423,8 +393,7 @@ print("gradient before the normalisation = tangent part / length of v")
 # %%
 original = lab.original().model
 task = lab.sample_task()
-real_u = embed(original, task.forget, "float32").clone().double().cpu()
-real_r = embed(original, task.retain, "float32").clone().double().cpu()
+real_u, real_r = exact_embeddings(original, task.forget), exact_embeddings(original, task.retain)
 real_y_u, real_y_r = task.forget.labels.cpu(), task.retain.labels.cpu()
 
 positive = real_y_u[:, None] == real_y_r[None, :]
@@ -552,10 +521,13 @@ for _ in range(121):
 path = np.array(path)
 assert all(later <= earlier + 1e-9 for earlier, later in pairwise(value))
 assert np.allclose(path[-1] % 360, 270, atol=2)
+packaged, _ = circle.descend(
+    lambda z: losses.sample_unlearning_loss(z, labels, ring_z, ring_y, 0.7, reduction="sum"), start, rate=0.04
+)
+assert np.allclose(path, packaged)  # chapter 04 imports this loop
 
-shown = list(range(0, 121, 4))
 figures.show(
-    figures.circle_animation(angles, path[shown], [str(step) for step in shown]),
+    circle.animation(centres, path),
     "Press play, or drag the slider. The crosses are anchors of class A, drawn slightly inside the circle. They leave "
     "class A, cross class B or C and meet opposite their own class.",
     "Animation: six crosses start among the points of class A at the top of a circle, split to both sides, pass classes B "
@@ -564,10 +536,8 @@ figures.show(
 
 # %%
 distance = np.abs(path - 90)
-starts = {f"starts at {start[number]:.0f}°": (range(121), distance[:, number]) for number in range(len(start))}
-figure = figures.lines(starts, "descent steps", "distance from class A's centre (degrees)").update_traces(mode="lines")
-for height, text in ((60, "boundary of class A"), (120, "centre of B or C"), (180, "opposite class A")):
-    figure.add_hline(y=height, line_dash="dot", line_color=figures.GREY, annotation_text=text)
+levels = {"boundary of class A": 60, "centre of B or C": 120, "opposite class A": 180}
+figure = circle.descent(start, distance, "distance from class A's centre (degrees)", levels)
 figures.show(
     figure,
     "The same descent as still lines. All anchors cross the boundary of class A, then pass a foreign class and end "

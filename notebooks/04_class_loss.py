@@ -69,18 +69,21 @@ seed = None
 
 # %%
 import copy
+import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 
-from cu_helpers import exercises, figures, losses, notebook
-from cu_helpers.inference import embed
-from cu_helpers.metrics import evaluate
-from cu_helpers.unlearning import Stopping, unlearn
+from cu_helpers import circle, class_pull, exercises, figures, losses, notebook
+from cu_helpers.cases import random_pair
+from cu_helpers.experiments import trace
+from cu_helpers.geometry import between_classes, pairwise_cosines, tangent
+from cu_helpers.inference import exact_embeddings
+from cu_helpers.unlearning import Stopping
+from cu_helpers.views import draw_from
 
 lab = notebook.setup(profile, dataset, model, seed)
 
@@ -157,13 +160,6 @@ def class_unlearning_loss(forget_z, retain_z, temperature=0.7, reduction="mean")
     return per_anchor.mean() if reduction == "mean" else per_anchor.sum()
 
 
-def random_case(anchors, retained, dim=8, seed=0):
-    """Random unit vectors in float64: forget_z (anchors, dim), retain_z (retained, dim)."""
-    draw = torch.Generator().manual_seed(seed)
-    z = F.normalize(torch.randn(anchors + retained, dim, generator=draw, dtype=torch.float64), dim=1)
-    return z[:anchors], z[anchors:]
-
-
 def gradients(function, *inputs):
     """The value of a scalar function and its gradient by each of its inputs."""
     leaves = [z.clone().requires_grad_() for z in inputs]
@@ -172,16 +168,12 @@ def gradients(function, *inputs):
 
 
 # %%
-checked = 0
 for draw in range(40):
-    case = random_case(1 + draw % 5, 1 + draw % 9, seed=draw)
-    for temperature in (0.001, 0.07, 0.7, 1000.0):
-        for reduction in ("mean", "sum"):
-            shown = class_unlearning_loss(*case, temperature, reduction)
-            imported = losses.class_unlearning_loss(*case, temperature, reduction)
-            assert torch.allclose(shown, imported, rtol=1e-12, atol=1e-12)
-            checked += 1
-print(f"shown and imported agree in {checked} random cases")
+    case = random_pair(1 + draw % 5, 1 + draw % 9, seed=draw)
+    for options in itertools.product((0.001, 0.07, 0.7, 1000.0), ("mean", "sum")):
+        shown, imported = class_unlearning_loss(*case, *options), losses.class_unlearning_loss(*case, *options)
+        assert torch.allclose(shown, imported, rtol=1e-12, atol=1e-12)
+print("shown and imported agree in 40 random cases, at four temperatures, as mean and as sum")
 
 # %% [markdown] tags=["exercise:04-1"]
 # ### Exercise 04-1 · Without the matrix
@@ -215,7 +207,7 @@ def loss_of_means(forget_z, retain_z, tau):
 
 
 loss_of_means = exercises.check("04-1", loss_of_means)
-case = random_case(7, 50)
+case = random_pair(7, 50)
 difference = abs(loss_of_means(*case, 0.7) - losses.class_unlearning_loss(*case, 0.7)).item()
 print(f"difference {difference:.1e}")
 assert difference < 1e-12
@@ -234,7 +226,7 @@ def with_constant(kappa, tau=0.7):
     return lambda z_u, z_r: -((z_u @ z_r.T / tau).exp() / kappa).log().mean()
 
 
-case = random_case(6, 40)
+case = random_pair(6, 40)
 start, reference = gradients(with_constant(40), *case)
 print("inner constant    loss    largest change of a gradient entry")
 for kappa in (1, 40, 1e6):
@@ -341,32 +333,16 @@ print("tau times the gradient is the same for every tau from 0.001 to 1000, on b
 # How does Eq. 5 compare? Around the circle of chapter 03, with classes B and C at other places:
 
 # %%
-spread = np.linspace(-15, 15, 7)
-CENTRES = {"class B": 150, "class C": 300}
-angles = {f"retained, {name}": centre + spread for name, centre in CENTRES.items()}
-
-
-def on_circle(degrees):
-    """Unit vectors (n, 2) at the angles (n,), in degrees."""
-    at = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64))
-    return torch.stack([at.cos(), at.sin()], dim=-1)
-
-
-ring_z = torch.cat([on_circle(at) for at in angles.values()])
-own_z = on_circle(90 + spread)
+centres = {"class B": 150, "class C": 300}
+ring_z, _ = circle.ring(centres)
+own_z, anywhere = circle.on_circle(circle.spread(90)), circle.on_circle(circle.AROUND)
 ring_mean = ring_z.mean(dim=0)
 towards = math.degrees(math.atan2(ring_mean[1], ring_mean[0])) % 360
-around = torch.arange(0, 361, 3, dtype=torch.float64)
-pull = math.log(len(ring_z)) - on_circle(around) @ ring_mean / 0.7
-push = (on_circle(around) @ own_z.T / 0.7).logsumexp(dim=1) - on_circle(around) @ ring_mean / 0.7
-
-curves = {"Eq. 6, class A is forgotten whole": (around, pull), "Eq. 5, the rest of class A stays": (around, push)}
-figure = figures.lines(curves, "anchor's angle on the circle (degrees)", "loss (τ = 0.7)")
-for trace, dash, colour in zip(figure.data, ("solid", "dash"), ("#0072b2", "#e69f00"), strict=True):
-    trace.update(mode="lines", line={"dash": dash, "width": 2.5, "color": colour})
-for name, centre in {"class A": 90, **CENTRES}.items():
-    figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
-    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name[-1], showarrow=False)
+pull = math.log(len(ring_z)) - anywhere @ ring_mean / 0.7
+push = (anywhere @ own_z.T / 0.7).logsumexp(dim=1) - anywhere @ ring_mean / 0.7
+curves = {"Eq. 6, class A is forgotten whole": pull, "Eq. 5, the rest of class A stays": push}
+looks = dict(zip(curves, (("#0072b2", "solid"), ("#e69f00", "dash")), strict=True))
+figure = circle.walk(curves, "loss (τ = 0.7)", looks, {"class A": 90, **centres})
 figure.add_vline(x=towards, line_dash="dot", line_color=figures.GREY, annotation_text="m")
 figures.show(
     figure,
@@ -375,10 +351,8 @@ figures.show(
     "Line plot of two losses over the anchor's angle. Eq. 6 is a shallow cosine with its lowest point at the direction of "
     "the retained mean; Eq. 5 is steeper, highest near class A.",
 )
-lowest, own_slope = around[pull.argmin()].item(), abs(math.sin(math.radians(towards - 90)))
-print(
-    f"m at {towards:.0f} degrees, lowest Eq. 6 at {lowest:.0f} degrees; at class A's centre sin(theta) = {own_slope:.2f}"
-)
+lowest, at_a = circle.AROUND[pull.argmin()], abs(math.sin(math.radians(towards - 90)))
+print(f"m at {towards:.0f} degrees, lowest Eq. 6 at {lowest:.0f} degrees; at class A's centre sin(theta) = {at_a:.2f}")
 assert abs(lowest - towards) <= 3
 
 # %% [markdown]
@@ -422,11 +396,10 @@ def flow(z, mu, time, temperature=0.7):
     return from_map(math.exp(-mu.norm().item() / temperature * time) * to_map(z, m), m)
 
 
-z_u, z_r = random_case(10, 30, dim=16)
+z_u, z_r = random_pair(10, 30, dim=16)
 mu, by_steps, step = z_r.mean(dim=0), z_u.clone(), 1e-3
 for _ in range(4000):
-    gradient = -mu / 0.7
-    by_steps = F.normalize(by_steps - step * (gradient - (by_steps @ gradient)[:, None] * by_steps), dim=1)
+    by_steps = F.normalize(by_steps + step / 0.7 * tangent(mu.expand_as(by_steps), by_steps), dim=1)
 gap = (by_steps - flow(z_u, mu, 4000 * step)).norm(dim=1).max().item()
 moved = (by_steps - z_u).norm(dim=1).mean().item()
 print(f"4,000 small descent steps: anchors moved {moved:.3f} on average, at most {gap:.1e} from the closed form")
@@ -448,21 +421,9 @@ assert (ratio.max() - ratio.min()) < 1e-9
 
 # %%
 start = 90 + np.array([-18.0, -11.0, -4.0, 5.0, 12.0, 19.0])
-at = torch.deg2rad(torch.tensor(start)).requires_grad_()
-optimizer = torch.optim.SGD([at], lr=0.15)
-path = []
-for _ in range(121):
-    path.append(torch.rad2deg(at.detach()).tolist())
-    z = torch.stack([at.cos(), at.sin()], dim=1)
-    loss = losses.class_unlearning_loss(z, ring_z, 0.7, reduction="sum")
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-path = np.array(path)
-
-shown = list(range(0, 121, 4))
+path, _ = circle.descend(lambda z: losses.class_unlearning_loss(z, ring_z, 0.7, reduction="sum"), start, rate=0.15)
 figures.show(
-    figures.circle_animation(angles, path[shown], [str(step) for step in shown]),
+    circle.animation(centres, path),
     "Press play, or drag the slider. The crosses are all of class A. They leave together, pass class B without slowing "
     "down for it, and gather at m, in the gap between B and C. They never change their order.",
     "Animation: six crosses start at the top of a circle where no retained points lie, turn left past class B and "
@@ -470,21 +431,13 @@ figures.show(
 )
 
 # %%
-exact = [flow(on_circle(start), ring_mean, 0.15 * step) for step in range(121)]
+exact = [flow(circle.on_circle(start), ring_mean, 0.15 * step) for step in range(121)]
 exact_angles = np.array([torch.rad2deg(torch.atan2(z[:, 1], z[:, 0])).numpy() % 360 for z in exact])
 assert np.abs(exact_angles - path).max() < 3
 assert np.allclose(path[-1], towards, atol=10)
 assert (np.diff(path, axis=1) > 0).all()
-
-figure = go.Figure()
-for number, first in enumerate(start):
-    shade = f"rgba(213,94,0,{0.4 + 0.1 * number:.1f})"
-    figure.add_scatter(y=path[:, number], mode="lines", name=f"starts at {first:.0f}°", line={"color": shade})
-figures.style(figure, "descent steps", "anchor's angle (degrees)")
-for height, text in ((150, "centre of class B"), (towards, "m")):
-    figure.add_hline(y=height, line_dash="dot", line_color=figures.GREY, annotation_text=text)
 figures.show(
-    figure,
+    circle.descent(start, path, "anchor's angle (degrees)", {"centre of class B": 150, "m": towards}),
     "The same descent as still lines. The bundle widens on its way to the equator, 90° before m, and narrows behind it. The "
     "curves never cross: the class stays in order.",
     "Six rising curves of angle over descent steps that stay close together, never cross and level off at the "
@@ -510,44 +463,28 @@ print(f"largest distance between descent and closed form: {np.abs(exact_angles -
 # Which one is a real model? We embed every training image with the original model.
 
 # %%
-original = lab.original().model
-task = lab.class_task()
-
-
-def embeddings(model, images):
-    """float64 embeddings (n, dim) on the CPU."""
-    return embed(model, images, "float32").clone().double().cpu()
-
-
-def class_geometry(others, centre):
-    """Length of the mean of `others` (n, dim), its cosine with `centre`, and its tangent length there."""
-    mean, centre = others.mean(dim=0), F.normalize(centre, dim=0)
-    cosine = (F.normalize(mean, dim=0) @ centre).item()
-    return mean.norm().item(), cosine, mean.norm().item() * math.sqrt(max(0.0, 1 - cosine**2))
-
-
-real_u, real_r = embeddings(original, task.forget), embeddings(original, task.retain)
+original, task = lab.original().model, lab.class_task()
+real_u, real_r = exact_embeddings(original, task.forget), exact_embeddings(original, task.retain)
 y_r, count, label = task.retain.labels.cpu(), len(task.classes), task.label
 axes = torch.eye(count, dtype=torch.float64)
 simplex = F.normalize(axes - axes.mean(dim=0), dim=1)
 geometry = {
-    "simplex": class_geometry(simplex[1:], simplex[0]),
-    "orthogonal": class_geometry(axes[1:], axes[0]),
-    "this model": class_geometry(real_r, real_u.mean(dim=0)),
+    "simplex": class_pull.pull(simplex[1:], simplex[0]),
+    "orthogonal": class_pull.pull(axes[1:], axes[0]),
+    "this model": class_pull.pull(real_r, real_u.mean(dim=0)),
 }
 print("geometry      length of mu   cosine with the class   tangent length at its centre")
-for name, (length, cosine, tangent_length) in geometry.items():
-    print(f"{name:12} {length:13.3f} {cosine:23.3f} {tangent_length:30.3f}")
+for name, (length, cosine, on_sphere) in geometry.items():
+    print(f"{name:12} {length:13.3f} {cosine:23.3f} {on_sphere:30.3f}")
 assert abs(geometry["simplex"][0] - 1 / (count - 1)) < 1e-9
 assert geometry["simplex"][2] < 1e-6
 assert abs(geometry["orthogonal"][2] - 1 / math.sqrt(count - 1)) < 1e-9
 
-figure = go.Figure()
-for part, colour, name in ((0, figures.GREY, "length of μ"), (2, "#0072b2", "tangent length at the class's centre")):
-    figure.add_bar(x=list(geometry), y=[values[part] for values in geometry.values()], name=name, marker_color=colour)
-figures.style(figure, "geometry of the class means", "length (1 = an embedding)")
+lengths, _, tangents = zip(*geometry.values(), strict=True)
+bars = {"length of μ": lengths, "tangent length at the class's centre": tangents}
+titles = ("geometry of the class means", "length (1 = an embedding)")
 figures.show(
-    figure,
+    figures.grouped_bars(bars, list(geometry), titles, (figures.GREY, "#0072b2")),
     "The retained mean and what the sphere leaves of it at the forgotten class: for two ideal geometries and for this "
     "model. In a simplex the class centre feels nothing.",
     "Grouped bars for simplex, orthogonal and this model: length of the retained mean, and its tangent length at the centre "
@@ -555,14 +492,12 @@ figures.show(
 )
 nearer = min(("simplex", "orthogonal"), key=lambda name: abs(geometry[name][1] - geometry["this model"][1]))
 longer = "longer" if geometry["this model"][0] > geometry["orthogonal"][0] else "not longer"
-print(
-    f"By the angle this model is nearer to the {nearer} case; its retained mean is {longer} than orthogonal means give."
-)
+print(f"By the angle this model is nearer to {nearer}; its retained mean is {longer} than with orthogonal means.")
 
 # %% [markdown]
-# A likely reason, which we do not test, why a model of this book need not look like a simplex: its head reads $\mathrm{relu}(z)$. Negative coordinates
-# are invisible to it, so class means have no cause to cancel. The signed $z$ keeps a common part, and that part is what
-# pulls. A model whose embeddings are centred would give Eq. 6 much less to work with.
+# Why need a model of this book not look like a simplex? A likely reason, which we do not test: its head reads
+# $\mathrm{relu}(z)$ and cannot see negative coordinates, so class means have no cause to cancel. The signed $z$ keeps a
+# common part, and that part is what pulls.
 #
 # Are the directions really alike on real embeddings? All anchors get $\mu$, but the tangent parts differ, because each is
 # taken at another point. We compare every pair of anchors. For contrast, half of the class stays as positives and Eq. 5 is
@@ -570,57 +505,29 @@ print(
 
 
 # %%
-def tangent(gradient, z):
-    """The part of each gradient row that is tangent to the unit sphere at z."""
-    return gradient - (gradient * z).sum(dim=1, keepdim=True) * z
-
-
-def pairwise_cosines(rows):
-    """Cosines of all pairs of different rows (n, dim), at most the first 200 rows."""
-    unit = F.normalize(rows[:200], dim=1)
-    return (unit @ unit.T)[tuple(torch.triu_indices(len(unit), len(unit), offset=1))]
-
-
 anchor, stays = real_u[0:400:2], real_u[1::2]
-y_stays = torch.cat([torch.full((len(stays),), label), y_r])
+y_anchor, y_kept = torch.full((len(anchor),), label), torch.cat([torch.full((len(stays),), label), y_r])
+kept = torch.cat([stays, real_r])
 _, (by_class, _) = gradients(losses.class_unlearning_loss, anchor, real_r)
-_, (by_sample,) = gradients(
-    lambda a: losses.sample_unlearning_loss(a, torch.full((len(a),), label), torch.cat([stays, real_r]), y_stays),
-    anchor,
-)
+_, (by_sample,) = gradients(lambda a: losses.sample_unlearning_loss(a, y_anchor, kept, y_kept), anchor)
 directions = {
     "Eq. 6, before the sphere": pairwise_cosines(by_class),
     "Eq. 6, tangent": pairwise_cosines(tangent(by_class, anchor)),
     "Eq. 5, tangent": pairwise_cosines(tangent(by_sample, anchor)),
     "the anchors themselves": pairwise_cosines(anchor),
 }
-figure = go.Figure()
-colours = (figures.GREY, "#0072b2", "#e69f00", "#d55e00")
-for (name, values), colour in zip(directions.items(), colours, strict=True):
+for name, values in directions.items():
     print(f"{name:25}: cosine of two anchors' directions, mean {values.mean():.4f}, lowest {values.min():.4f}")
-    figure.add_box(
-        y=values[:: max(1, len(values) // 2000)].numpy(),
-        name=name,
-        marker_color=colour,
-        boxpoints=False,
-        showlegend=False,
-    )
-figures.style(figure, y="cosine of a pair")
 figures.show(
-    figure,
+    figures.boxes(directions, "cosine of a pair", (figures.GREY, "#0072b2", "#e69f00", "#d55e00")),
     "How alike are the directions in which two anchors of the class are sent? One means: the same direction.",
     "Box plots of pairwise cosines between anchors' gradient directions for Eq. 6 before and after the tangent projection, "
     "for Eq. 5, and between the anchors themselves.",
 )
 assert directions["Eq. 6, before the sphere"].min() > 1 - 1e-9
-alike = directions["Eq. 6, tangent"].mean().item()
-less = directions["Eq. 5, tangent"].mean().item() < alike
-print(
-    f"With half of the class as positives, Eq. 5 sends them in directions that are {'less' if less else 'no less'} alike."
-)
-print(
-    f"On the sphere the mean cosine is {alike:.4f}: the tangent projection {'hardly differs' if alike > 0.95 else 'differs'}."
-)
+alike, by_eq_5 = (directions[f"Eq. {number}, tangent"].mean().item() for number in (6, 5))
+print(f"With half of the class as positives, Eq. 5 sends them {'less' if by_eq_5 < alike else 'no less'} alike.")
+print(f"On the sphere the mean cosine is {alike:.4f}: the projection changes {'little' if alike > 0.95 else 'much'}.")
 
 # %% [markdown]
 # ## A batch's mean is noisy
@@ -636,19 +543,23 @@ print(
 # All anchors *of one step* still move alike. Between steps the common direction wobbles.
 
 # %%
+mu, sizes = real_r.mean(dim=0), np.array([4, 8, 16, 32, 64, 128, 256])
+length, used = mu.norm().item(), lab.profile.settings("contrastive", "class").batch_size or 64
 draw = torch.Generator().manual_seed(0)
-mu, sizes = real_r.mean(dim=0), (4, 8, 16, 32, 64, 128, 256)
-length = mu.norm().item()
-formula = [length / math.sqrt(length**2 + (1 - length**2) / size) for size in sizes]
+
+
+def expected_cosine(size):
+    """The formula, for retained batches of this size."""
+    return length / np.sqrt(length**2 + (1 - length**2) / size)
+
+
 simulated = []
 for size in sizes:
     batches = real_r[torch.randint(len(real_r), (400, size), generator=draw)].mean(dim=1)
-    simulated.append((F.normalize(batches, dim=1) @ F.normalize(mu, dim=0)).mean().item())
-figure = go.Figure()
-figure.add_scatter(x=sizes, y=formula, mode="lines", name="formula", line={"color": figures.GREY})
-marker = {"color": "#0072b2", "size": 9, "symbol": "diamond-open"}
-figure.add_scatter(x=sizes, y=simulated, mode="markers", name="400 batches each", marker=marker)
-figures.style(figure, "retained batch size R", "cosine of batch mean and full mean")
+    simulated.append(F.cosine_similarity(batches, mu[None]).mean().item())
+formula, titles = expected_cosine(sizes), ("retained batch size R", "cosine of batch mean and full mean")
+figure = figures.lines({"formula": (sizes, formula)}, *titles, {"formula": (None, "solid")})
+figures.add_measured(figure, sizes, simulated, "400 batches each", "#d55e00")
 figure.update_xaxes(type="log", tickvals=sizes)
 figures.show(
     figure,
@@ -656,12 +567,9 @@ figures.show(
     "different place at every step.",
     "Line and markers rising towards one with the batch size; the simulated points follow the formula.",
 )
-used = lab.profile.settings("contrastive", "class").batch_size or 64
-at_used = length / math.sqrt(length**2 + (1 - length**2) / used)
-print(
-    f"this profile's batches of {used} point to within {math.degrees(math.acos(at_used)):.0f} degrees of the full mean"
-)
-error = max(abs(a - b) for a, b in zip(formula, simulated, strict=True))
+off = math.degrees(math.acos(expected_cosine(used)))
+error = np.abs(formula - simulated).max()
+print(f"this profile's batches of {used} point to within {off:.0f} degrees of the full mean")
 print(f"largest difference between formula and simulation: {error:.3f}")
 assert error < 0.1
 
@@ -697,9 +605,8 @@ def batch_for(length, cosine):
 
 
 batch_for = exercises.check("04-3", batch_for)
-print(
-    f"this model needs R = {batch_for(length, 0.95)}; a simplex of {count} classes {batch_for(1 / (count - 1), 0.95)}"
-)
+ideal = batch_for(1 / (count - 1), 0.95)
+print(f"for a cosine of 0.95 this model needs R = {batch_for(length, 0.95)}; a simplex of {count} classes {ideal}")
 
 # %% [markdown]
 # ## Where does the road lead?
@@ -709,25 +616,17 @@ print(
 
 # %%
 head = copy.deepcopy(original).cpu().double().eval()
-times = np.linspace(0, 8, 81) * 0.7 / length  # k t from 0 to 8
-seen, named = [], []
+progress = np.linspace(0, 8, 81)  # k t
+times = progress * 0.7 / length
 with torch.no_grad():
-    for time in times:
-        z = flow(real_u, mu, float(time))
-        probability = head.classify(z).softmax(dim=1)
-        named.append(probability.argmax(dim=1) == label)
-        seen.append([100 * probability[:, label].mean().item(), 100 * named[-1].double().mean().item()])
-    at_end = head.classify(F.normalize(mu, dim=0)[None]).softmax(dim=1)[0]
-seen = np.array(seen)
-
-progress = times * length / 0.7
-figure = figures.lines(
-    {"share predicted as the class": (progress, seen[:, 1]), "probability of the class": (progress, seen[:, 0])},
-    "progress k·t on the way to m",
-    "forgotten class (%)",
-)
-for trace, dash, colour in zip(figure.data, ("solid", "dash"), ("#0072b2", "#d55e00"), strict=True):
-    trace.update(mode="lines", line={"dash": dash, "width": 2.5, "color": colour})
+    on_the_way = [head.classify(flow(real_u, mu, float(time))).softmax(dim=1) for time in times]
+    at_m = head.classify(F.normalize(mu, dim=0)[None]).softmax(dim=1)[0]
+named = torch.stack([probability.argmax(dim=1) == label for probability in on_the_way])  # (times, images)
+share = 100 * named.double().mean(dim=1).numpy()
+trust = [100 * probability[:, label].mean().item() for probability in on_the_way]
+curves = {"share predicted as the class": (progress, share), "probability of the class": (progress, trust)}
+looks = dict(zip(curves, (("#0072b2", "solid"), ("#d55e00", "dash")), strict=True))
+figure = figures.lines(curves, "progress k·t on the way to m", "forgotten class (%)", looks)
 figure.add_hline(y=100 / count, line_dash="dot", line_color=figures.GREY, annotation_text="1/C, the stop rule")
 figures.show(
     figure,
@@ -736,63 +635,47 @@ figures.show(
     "Line plot: share of forgotten images predicted as their class, and the mean probability of that class, over the "
     "progress towards the retained mean.",
 )
-gone = np.flatnonzero(seen[:, 1] <= 100 / count)
-reached = f"falls to 1/C or below at k·t = {progress[gone[0]]:.2f}" if len(gone) else "stays above 1/C on the whole way"
-if len(gone) and gone[0] == 0:
-    reached = "is 1/C or below from the start: this model has not learned the class well enough to forget it"
-print(f"accuracy on the class {reached}")
-known = torch.stack(named)[:, named[0]].long()  # only images that the model had right at the start
-first_wrong = progress[known.argmin(dim=0).numpy()][(known.min(dim=0).values == 0).numpy()]
-if len(first_wrong):
-    low, high = np.quantile(first_wrong, (0.1, 0.9))
-    print(f"the middle 80 % of the images are lost between k·t = {low:.2f} and {high:.2f}")
-best = at_end.argmax().item()
-print(f"probability of the forgotten class: {seen[0, 0]:.1f} % at the start, {100 * at_end[label]:.1f} % at m")
-print(
-    f"likeliest class at m: {task.classes[best]} with {100 * at_end[best]:.1f} %; a uniform guess is {100 / count:.1f} %"
-)
+gone = np.flatnonzero(share <= 100 / count)
+stop = int(gone[0]) if len(gone) else len(times) - 1
+print("accuracy on the class is 1/C or below:", f"first at k·t = {progress[stop]:.2f}" if len(gone) else "nowhere")
+first_wrong = progress[named[:, named[0]].long().argmin(dim=0)]  # only images that the model had right at the start
+lost = first_wrong[first_wrong > 0]  # 0 where an image is right to the end
+if len(lost):
+    low, high = np.quantile(lost, (0.1, 0.9))
+    print(f"of the images that are lost, the middle 80 % are lost between k·t = {low:.2f} and {high:.2f}")
+best = at_m.argmax().item()
+print(f"probability of the forgotten class: {trust[0]:.1f} % at the start, {100 * at_m[label]:.1f} % at m")
+print(f"likeliest class at m: {task.classes[best]}, {100 * at_m[best]:.1f} %; a uniform guess is {100 / count:.1f} %")
 
 # %% [markdown]
-# A low accuracy on the class is thus within this loss's reach, as far as the figure says so. But is the result what Retrain
-# would have? Retrain never saw the class. Its embeddings of those images go wherever their looks put them. We compare how
-# similar two images of the class are to each other.
+# Where the curve falls to the dotted line, Eq. 6 alone can bring the accuracy down. But is the result what Retrain would
+# have? Retrain never saw the class. Its embeddings of those images go wherever their looks put them. We compare how similar
+# two images of the class are to each other: in the original model, on the way (where the dotted line is reached, or at the
+# end if it never is), and in Retrain.
 
 # %%
-retrained = lab.retrained(task).model
-stop = int(gone[0]) if len(gone) else len(times) - 1
-sets = {
+states = {
     "original": real_u,
     "Eq. 6, free, at 1/C": flow(real_u, mu, float(times[stop])),
     "Eq. 6, free, at the end": flow(real_u, mu, float(times[-1])),
-    "retrain": embeddings(retrained, task.forget),
+    "retrain": exact_embeddings(lab.retrained(task).model, task.forget),
 }
-figure = go.Figure()
-for (name, z), colour in zip(sets.items(), ("#6b6b6b", "#56b4e9", "#0072b2", "#009e73"), strict=True):
-    values = pairwise_cosines(z)
+similar = {name: pairwise_cosines(z) for name, z in states.items()}
+for name, values in similar.items():
     print(f"{name:24}: similarity of two images of the class, mean {values.mean():.3f}, lowest {values.min():.3f}")
-    figure.add_box(
-        y=values[:: max(1, len(values) // 2000)].numpy(),
-        name=figures.LABELS.get(name, name),
-        marker_color=colour,
-        boxpoints=False,
-    )
-figures.style(figure, y="similarity of a pair").update_layout(showlegend=False)
 figures.show(
-    figure,
+    figures.boxes(similar, "similarity of a pair", ("#6b6b6b", "#56b4e9", "#0072b2", "#009e73")),
     "How tightly the forgotten class holds together: in the original model, moved by Eq. 6 alone, and in Retrain.",
     "Box plots of the pairwise similarity within the forgotten class for four states.",
 )
-moved, goal, began = (
-    pairwise_cosines(sets[name]).mean().item() for name in ("Eq. 6, free, at 1/C", "retrain", "original")
-)
+began, moved, _, goal = (values.mean().item() for values in similar.values())
 nearer = "nearer to the original than to Retrain" if abs(moved - began) < abs(moved - goal) else "nearer to Retrain"
-print(f"When the accuracy is gone, the class is, by this measure, {nearer}.")
+print(f"At that moment of the way the class is, by this measure, {nearer}.")
 
 # %% [markdown]
-# This is the price of one common direction. The head no longer names the class, but the class still lies together, in its
-# old order. Whoever holds the embeddings can find the group again, for example with a new head trained on a few labelled
-# images. We state this of *free* points. Whether a network keeps it is a question for measurements on unlearned models,
-# not for this chapter.
+# This is the price of one common direction. Even when the head no longer names the class, the class lies together, in its
+# old order. Whoever holds the embeddings might find the group again, for example with a new head trained on a few labelled
+# images. We state this of *free* points. Whether a network keeps it is measured in chapter 15.
 #
 # ## Who is pulled harder?
 #
@@ -807,11 +690,8 @@ felt = {
     "retained": tangent(u_mean.expand_as(real_r), real_r).norm(dim=1).mean().item(),
 }
 print(f"length of the forgotten mean {u_mean.norm():.3f}, of the retained mean {mu.norm():.3f}")
-print(
-    f"pull on the sphere, summed, times tau: {felt['forgotten']:.3f} on the forgotten side, {felt['retained']:.3f} on the other"
-)
-stronger = max(felt, key=felt.get)
-print(f"The {stronger} side is pulled harder, {max(felt.values()) / min(felt.values()):.1f} times.")
+print(f"pull on the sphere, summed, times tau: forgotten {felt['forgotten']:.3f}, retained {felt['retained']:.3f}")
+print(f"The {max(felt, key=felt.get)} side is pulled harder, {max(felt.values()) / min(felt.values()):.1f} times.")
 
 # %% [markdown]
 # If that says *retained*, the loss pulls the rest towards the class harder than the class towards the rest. Does a network
@@ -823,72 +703,26 @@ print(f"The {stronger} side is pulled harder, {max(felt.values()) / min(felt.val
 # images as forgotten ones, passed through the encoder together, so that BatchNorm normalises by their mixture. The step
 # is a ten-thousandth of the weights' length, and everything is printed per unit of that. Two controls take the same length
 # of step: the retained embeddings **detached**, so that only the anchors pull; and BatchNorm **fixed** to its running
-# statistics. Eight draws of the retained batch show the scatter.
+# statistics. Eight draws of the retained batch show the scatter. `class_pull.one_step` does it on a copy, in float64.
 
 # %%
 draw = torch.Generator().manual_seed(lab.seed)
-chosen_u = torch.randperm(len(task.forget), generator=draw)[:64]
-x_u, _ = task.forget.batch(chosen_u.to(lab.device))
-SHORT, variants = 1e-4, {"Eq. 6": (False, False), "detached": (True, False), "BatchNorm fixed": (False, True)}
-
-
-def one_step(x_r, y_r, detached, fixed):
-    """What one short step of Eq. 6 alone changes, per unit of relative step; the model itself is left as it is."""
-    model = copy.deepcopy(original).double().train(not fixed)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 0.0  # batch statistics are used, running ones stay
-    x, n = torch.cat([x_u, x_r]).double(), len(x_u)
-    z = model.encode(x)
-    losses.class_unlearning_loss(z[:n], z[n:].detach() if detached else z[n:]).backward()
-    moved = [w for w in model.parameters() if w.grad is not None]
-    assert len(moved) == len(list(model.parameters())) - 2  # the head's weight and bias have no gradient
-    size = torch.stack([w.norm() for w in moved]).norm() / torch.stack([w.grad.norm() for w in moved]).norm()
-    with torch.no_grad():
-        before = model.classify(z)
-        for w in moved:
-            w -= SHORT * size * w.grad
-        new = model.encode(x)
-        logits = (model.classify(new) - before) / SHORT
-        step = (new - z) / SHORT
-        asked = tangent(z[n:].mean(dim=0).expand_as(z[:n]), z[:n])
-        return {
-            "logits": logits[:n].mean(dim=0).cpu(),
-            "retained own logit": logits[n:].gather(1, y_r[:, None]).mean().item(),
-            "forgotten moved": step[:n].norm(dim=1).mean().item(),
-            "retained moved": step[n:].norm(dim=1).mean().item(),
-            "cosine with what Eq. 6 asks": F.cosine_similarity(step[:n], asked, dim=1).mean().item(),
-            "cosine of two anchors' ways": pairwise_cosines(step[:n]).mean().item(),
-        }
-
-
+chosen = torch.randperm(len(task.forget), generator=draw)[:64].to(lab.device)
+variants = {"Eq. 6": (False, False), "detached": (True, False), "BatchNorm fixed": (False, True)}
 stepped = {name: [] for name in variants}
 for _ in range(8):
-    index = torch.randperm(len(task.retain), generator=draw)[: len(x_u)].to(lab.device)
+    drawn = torch.randperm(len(task.retain), generator=draw)[: len(chosen)].to(lab.device)
+    both = task.forget.batch(chosen), task.retain.batch(drawn)
     for name, options in variants.items():
-        stepped[name].append(one_step(*task.retain.batch(index), *options))
-
-logit_change = {name: torch.stack([row["logits"] for row in rows]) for name, rows in stepped.items()}
-others = [c for c in range(count) if c != label]
-print(f"mean over draws ± standard deviation{'':6}", "".join(f"{name:>18}" for name in variants))
-table = {
-    "own logit of forgotten images": {name: change[:, label].tolist() for name, change in logit_change.items()},
-    "their other logits, mean": {name: change[:, others].mean(dim=1).tolist() for name, change in logit_change.items()},
-}
-table |= {key: {name: [row[key] for row in rows] for name, rows in stepped.items()} for key in stepped["Eq. 6"][0]}
-del table["logits"]
-for key, found in table.items():
-    digits = 2 if "cosine" in key else 0
-    print(f"{key:42}", "".join(f"{np.mean(v):+10.{digits}f} ± {np.std(v, ddof=1):5.{digits}f}" for v in found.values()))
+        stepped[name].append(class_pull.one_step(original, *both, *options))
+found = {name: class_pull.stacked(draws, label) for name, draws in stepped.items()}
+print(class_pull.step_table(found))
 
 # %%
-figure = go.Figure()
-for (name, change), colour in zip(logit_change.items(), ("#0072b2", "#56b4e9", "#e69f00"), strict=True):
-    spread = {"type": "data", "array": change.std(dim=0).tolist(), "color": figures.GREY}
-    mean = change.mean(dim=0).tolist()
-    figure.add_bar(x=[str(c) for c in task.classes], y=mean, name=name, marker_color=colour, error_y=spread)
-figures.style(figure, "class of the logit", "logit change per unit of step")
-figure.update_xaxes(type="category")
+means = {name: values["logits"].mean(dim=0) for name, values in found.items()}
+spreads = {name: values["logits"].std(dim=0).tolist() for name, values in found.items()}
+titles = ("class of the logit", "logit change per unit of step")
+figure = figures.grouped_bars(means, task.classes, titles, ("#0072b2", "#56b4e9", "#e69f00"), spreads)
 figure.add_vrect(x0=label - 0.5, x1=label + 0.5, fillcolor=figures.SET_COLOURS["forget"], opacity=0.2, line_width=0)
 figures.show(
     figure,
@@ -897,100 +731,55 @@ figures.show(
     "Grouped bars: the mean change of each class's logit on forgotten images after one step of Eq. 6, of Eq. 6 with "
     "retained embeddings detached, and with BatchNorm fixed; the forgotten class is shaded.",
 )
-for name, change in logit_change.items():
-    mean = change.mean(dim=0)
-    more = (mean < mean[label]).sum().item()
-    way = "falls" if mean[label] < 0 else "rises"
+for name, mean in means.items():
+    more, way = (mean < mean[label]).sum().item(), "falls" if mean[label] < 0 else "rises"
     print(f"{name}: the class's own logit {way}; {more} of the {count - 1} other logits fall further.")
 
 # %% [markdown]
 # The head has no gradient, since the loss ends at the embedding. Forgetting by this loss is a motion of embeddings under a
 # fixed head. The two sides share every weight, so an anchor goes where the network can take it, not exactly where the
-# loss sends it; the cosines say how far the two agree. Compare the last column with the first: where they differ, the same
-# loss on the same batches is another step without batch statistics, so BatchNorm takes part in the forgetting.
+# loss sends it; the cosines say how far the two agree. Compare the last column with the first. Where they differ, the same
+# loss on the same batches makes another step without batch statistics: BatchNorm takes part in it.
 #
 # ## The loss left alone
 #
 # What is the minimum of Eq. 6? $\bar u \cdot \mu$ is largest, 1, if all anchors and all retained embeddings are **the same
 # point**. The minimum is a collapsed encoder that can't tell any two images apart. The sphere doesn't prevent it; only the
-# other term of Eq. 7 can. We run Algorithm 1 with the profile's settings three ways: the contrastive term alone, cross-entropy
-# alone, and both. BatchNorm runs live and weight decay acts in all three.
+# other term of Eq. 7 can. We run Algorithm 1 with the profile's settings in three ways: the contrastive term alone,
+# cross-entropy alone, and both. BatchNorm is in training mode and weight decay acts in all three.
 
 # %%
-index = torch.randperm(len(task.retain), generator=torch.Generator().manual_seed(0))[:256].to(lab.device)
-watched = task.retain.select(index)
-different = (watched.labels[:, None] != watched.labels[None, :]).cpu()
+watched = draw_from(task.retain, 256, seed=0)
 base = lab.profile.settings("contrastive", "class")
 batches = math.ceil(len(task.forget) / (base.batch_size or 64))
 passes = 2 if batches <= 4 else 1
 base = replace(base, max_rounds=passes, stopping=Stopping(rule="none", check_every=max(1, passes * batches // 6)))
-parts_of_loss = {
-    "contrastive term alone": replace(base, lambda_ce=0.0),
-    "cross-entropy alone": replace(base, lambda_ul=0.0),
-    "both": base,
-}
-runs = {}
-for name, settings in parts_of_loss.items():
-    rows = []
-
-    def observe(model, row, rows=rows):
-        z = embeddings(model, watched)
-        rows.append(row | evaluate(model, task) | {"alike": (z @ z.T)[different].mean().item()})
-
-    unlearn("contrastive", original, task, settings, lab.seed, observe)
-    runs[name] = rows
-
-styles = {
-    "contrastive term alone": ("#0072b2", "dot"),
-    "cross-entropy alone": ("#e69f00", "dash"),
-    "both": ("#009e73", "solid"),
-}
-
-
-def run_figure(metric, y):
-    """One metric along the three runs, over optimiser steps."""
-    curves = {name: ([row["steps"] for row in rows], [row[metric] for row in rows]) for name, rows in runs.items()}
-    figure = figures.lines(curves, "optimiser steps", y)
-    for trace in figure.data:
-        colour, dash = styles[trace.name]
-        trace.update(line={"color": colour, "dash": dash}, marker={"color": colour})
-    return figure
-
-
-figures.show(
-    run_figure("forget", "accuracy on the forgotten class (%)"),
-    "Who forgets? Accuracy on the forgotten training images along three runs that share batches, BatchNorm and seed.",
-    "Line plot of the accuracy on the forgotten class over optimiser steps for the contrastive term alone, cross-entropy "
-    "alone, and both.",
-)
-figures.show(
-    run_figure("retain_test", "accuracy on retained test images (%)"),
-    "Who keeps? Accuracy on test images of the retained classes along the same runs.",
-    "Line plot of the accuracy on retained test classes over optimiser steps for the same three runs.",
-)
-figures.show(
-    run_figure("alike", "similarity between classes"),
+ALONE, CROSS = "contrastive term alone", "cross-entropy alone"
+settings_of = {ALONE: replace(base, lambda_ce=0.0), CROSS: replace(base, lambda_ul=0.0), "both": base}
+trained, alike = lab.original(), lambda model: {"alike": between_classes(model, watched)}
+runs = {name: trace("contrastive", trained, task, s, lab.seed, alike) for name, s in settings_of.items()}
+looks = {ALONE: ("#0072b2", "dot"), CROSS: ("#e69f00", "dash"), "both": ("#009e73", "solid")}
+captions = (
+    "Who forgets? Training images of the forgotten class in three runs that share batches, BatchNorm and seed.",
+    "Who keeps? Test images of the retained classes in the same runs.",
     "The way to collapse: how alike retained images of different classes become. One would mean a single point.",
-    "Line plot of the mean similarity between retained images of different classes for the same three runs.",
 )
+titles = ("accuracy on the forgotten class (%)", "accuracy on retained test images (%)", "similarity between classes")
+for metric, y, caption in zip(("forget", "retain_test", "alike"), titles, captions, strict=True):
+    curves = {name: ([row["steps"] for row in rows], [row[metric] for row in rows]) for name, rows in runs.items()}
+    figure = figures.lines(curves, "optimiser steps", y, looks)
+    figures.show(figure, caption, f"Line plot of {y} over optimiser steps: {ALONE}, {CROSS}, and both.")
+change = {name: {key: rows[-1][key] - rows[0][key] for key in rows[0]} for name, rows in runs.items()}
 for name, rows in runs.items():
-    first, last = rows[0], rows[-1]
-    print(
-        f"{name:22}: forgotten {first['forget']:5.1f} -> {last['forget']:5.1f} %, retained test {first['retain_test']:5.1f} -> "
-        f"{last['retain_test']:5.1f} %, similarity between classes {first['alike']:.2f} -> {last['alike']:.2f}"
-    )
-rise = {name: rows[-1]["alike"] - rows[0]["alike"] for name, rows in runs.items()}
-most = max(rise, key=rise.get)
-print(f"classes move together most in the run with: {most} ({rise[most]:+.2f}).")
-
-
-fall = {name: rows[0]["forget"] - rows[-1]["forget"] for name, rows in runs.items()}
-share = fall["cross-entropy alone"] / fall["both"] if fall["both"] > 0 else float("nan")
-print(f"cross-entropy alone reaches {100 * share:.0f} % of the fall on the forgotten class that both reach together.")
-price = {name: rows[0]["retain_test"] - rows[-1]["retain_test"] for name, rows in runs.items()}
-print(
-    f"on retained test images the contrastive term alone costs {price['contrastive term alone']:.1f} points, both {price['both']:.1f}."
-)
+    told = [f"{key} {rows[0][key]:.2f} -> {rows[-1][key]:.2f}" for key in ("forget", "retain_test", "alike")]
+    print(f"{name:22}: {', '.join(told)}")
+most = max(change, key=lambda name: change[name]["alike"])
+print(f"classes move together most in the run with: {most} ({change[most]['alike']:+.2f}).")
+if change["both"]["forget"] < 0:
+    share = change[CROSS]["forget"] / change["both"]["forget"] + 0.0  # no -0
+    print(f"cross-entropy alone reaches {100 * share:.0f} % of the fall on the forgotten class that both reach.")
+price = {name: -change[name]["retain_test"] for name in (ALONE, "both")}
+print(f"on retained test images the contrastive term alone costs {price[ALONE]:.1f} points, both {price['both']:.1f}.")
 
 # %% [markdown]
 # Mind that this is one seed and few steps. Three things in the loop can forget besides Eq. 6. Cross-entropy on retained
@@ -1017,15 +806,12 @@ mean_plus = F.relu(real_r).mean(dim=0)
 assert torch.allclose(clamped * 0.7 * len(few_u), -mean_plus * (few_u > 0), atol=1e-12)
 on_sphere = {"signed": tangent(signed, few_u), "clamped": tangent(clamped, few_u)}
 for name, gradient in on_sphere.items():
-    alike = pairwise_cosines(gradient).mean().item()
+    together = pairwise_cosines(gradient).mean().item()
     scale = 0.7 * len(few_u) * gradient.norm(dim=1).mean().item()
-    print(f"{name:8}: tangent length x tau {scale:.3f}, mean cosine of two anchors' directions {alike:.3f}")
-same = F.cosine_similarity(on_sphere["signed"], on_sphere["clamped"], dim=1).mean().item()
+    print(f"{name:8}: tangent length x tau {scale:.3f}, mean cosine of two anchors' directions {together:.3f}")
 lost = 100 * (1 - (mean_plus * (few_u > 0)).norm(dim=1).mean() / mean_plus.norm()).item()
-print(f"cosine of the signed and the clamped direction: {same:.3f}")
-print(
-    f"length of the retained mean: signed {mu.norm():.3f}, clamped {mean_plus.norm():.3f}; the masks hide {lost:.0f} % of the latter"
-)
+print(f"cosine of the two directions: {F.cosine_similarity(*on_sphere.values(), dim=1).mean().item():.3f}")
+print(f"retained mean: length {mu.norm():.3f} signed, {mean_plus.norm():.3f} clamped, of which {lost:.0f} % is masked")
 
 # %% [markdown]
 # The clamped loss sees what the head sees, $\mathrm{relu}(z)$. That could be a reason for it, but the paper does not mention
@@ -1068,14 +854,10 @@ def prediction():
 
 
 prediction = exercises.check("04-4", prediction)
-ends = []
-for tau in (0.7, 1.4):
-    anchors, retained = random_case(7, 50)
-    leaf = anchors.clone().requires_grad_()
-    losses.class_unlearning_loss(leaf, retained, tau).backward()
-    ends.append(leaf.grad)
-cosine = F.cosine_similarity(ends[0], ends[1], dim=1).min().item()
-print(f"length at twice the temperature: {(ends[1].norm() / ends[0].norm()).item():.3f} of it, cosine {cosine:.3f}")
+by_tau = {tau: lambda a, b, tau=tau: losses.class_unlearning_loss(a, b, tau) for tau in (0.7, 1.4)}
+once, twice = (gradients(loss, *random_pair(7, 50))[1][0] for loss in by_tau.values())
+cosine = F.cosine_similarity(once, twice, dim=1).min().item()
+print(f"length at twice the temperature: {(twice.norm() / once.norm()).item():.3f} of it, cosine {cosine:.3f}")
 
 # %% [markdown]
 # ## What we showed, and what we did not

@@ -70,12 +70,11 @@ seed = None
 import copy
 from dataclasses import replace
 
-import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import comparison, exercises, figures, notebook, results
+from cu_helpers import exercises, figures, first_runs, notebook, paper, sweeps
 from cu_helpers.data import forget_samples
 from cu_helpers.devices import generator
 from cu_helpers.experiments import trace
@@ -266,30 +265,18 @@ retrained = {s: evaluate(lab.retrained(class_task, s).model, class_task) for s i
 
 
 # %%
-def curve_figure(metric, y, by="samples_seen", x="images passed through the model"):
-    """The mean over seeds of one metric along each method's run."""
-    means = {}
-    for name, runs in curves.items():
-        shortest = min(len(rows) for rows in runs)
-        means[name] = (
-            [sum(rows[i][by] for rows in runs) / len(runs) for i in range(shortest)],
-            [sum(rows[i][metric] for rows in runs) / len(runs) for i in range(shortest)],
-        )
-    figure = figures.lines(means, x, y)
-    level = mean_interval([values[metric] for values in retrained.values()]).mean
-    figure.add_hline(y=level, line={"color": figures.COLOURS["retrain"], "dash": "dash"}, annotation_text="Retrain")
-    return figure
-
-
+levels = {
+    name: mean_interval([values[name] for values in retrained.values()]).mean for name in ("forget", "retain_test")
+}
 figures.show(
-    curve_figure("forget", "accuracy on forgotten training images (%)"),
+    sweeps.curve_figure(curves, "forget", "accuracy on forgotten training images (%)", levels["forget"]),
     "Fig. 2, remade: accuracy on the forgotten class against the images a method has passed through the model, mean over "
     "seeds. Retrain is the dashed line. The curve without the contrastive term shows what the rest of the loop does alone.",
     "Line plot: accuracy on the forgotten class over the work done, for contrastive unlearning, the same without its "
     "contrastive term, finetuning and gradient ascent, with Retrain as a dashed line.",
 )
 figures.show(
-    curve_figure("retain_test", "accuracy on retained test images (%)"),
+    sweeps.curve_figure(curves, "retain_test", "accuracy on retained test images (%)", levels["retain_test"]),
     "The price: accuracy on retained test images over the same work. Forgetting counts only where this stays near the dashed "
     "line of Retrain.",
     "Line plot: accuracy on retained test classes over the work done for the same four methods, with Retrain dashed.",
@@ -302,127 +289,36 @@ figures.show(
 
 # %%
 first_stop = {s: unlearn("contrastive", originals[s].model, class_task, class_base, s) for s in seeds}
-stopped = {s: evaluate(first_stop[s].model, class_task) for s in seeds}
-
-
-def at_seconds(rows, seconds):
-    """The last row that is no later than `seconds`; the first row has done nothing yet."""
-    return [row for row in rows if row["seconds"] <= seconds][-1]
-
-
-table = ["| method | forget train | forget test | retained test |", "|---|---|---|---|"]
-sets = ("forget", "forget_test", "retain_test")
-
-
-def row_of(name, measured):
-    cells = " | ".join(str(mean_interval([m[key] for m in measured])) for key in sets)
-    return f"| {name} | {cells} |"
-
-
-table.append(row_of("Retrain", list(retrained.values())))
-table.append(row_of("Contrastive, first stop", list(stopped.values())))
+measured = {
+    "Retrain": list(retrained.values()),
+    "Contrastive, first stop": [evaluate(first_stop[s].model, class_task) for s in seeds],
+}
 for name in ("no_contrast", "finetune", "gradient_ascent"):
-    rows = [at_seconds(run, first_stop[s].seconds) for s, run in zip(seeds, curves[name], strict=True)]
-    table.append(row_of(f"{figures.LABELS[name]}, same seconds", rows))
-display(Markdown("Accuracy in %, mean ± 95 % interval over seeds.\n\n" + "\n".join(table)))
-
+    of_seed = zip(seeds, curves[name], strict=True)
+    rows = [sweeps.at_seconds(run, first_stop[s].seconds) for s, run in of_seed]
+    measured[f"{figures.LABELS[name]}, same seconds"] = rows
+sets = {"forget": "forget train", "forget_test": "forget test", "retain_test": "retained test"}
+display(Markdown("Accuracy in %, mean ± 95 % interval over seeds.\n\n" + sweeps.accuracy_rows(measured, sets)))
 
 # %% [markdown]
 # ## One helper for all that follows
 #
 # Each question below has the same form: change one setting, unlearn with several seeds, compare with the Retrain *of the
-# same seed*. `sweep` does that. A **gap** is the method's accuracy minus Retrain's, in points; zero is the goal, and the
+# same seed*. `Sweeps.sweep` does that. A **gap** is the method's accuracy minus Retrain's, in points; zero is the goal, and the
 # sign says on which side a run is.
 
 
 # %%
-goals, done = {}, {}  # several tables below hold the same default run
-
-
-def reference(kind, s, task):
-    """Retrain's accuracies on a task of one seed."""
-    key = kind, s, len(task.forget)
-    if key not in goals:
-        goals[key] = evaluate(lab.retrained(task, s).model, task)
-    return goals[key]
-
-
-def unlearned(kind, s, task, settings):
-    """One run with its accuracies beside Retrain's of the same seed."""
-    key = kind, s, len(task.forget), settings
-    if key not in done:
-        goal = reference(kind, s, task)
-        run = unlearn("contrastive", lab.original(s).model, task, settings, s)
-        got = evaluate(run.model, task)
-        kept = "retain_test" if kind == "class" else "test"
-        done[key] = {
-            "gap_forget": got["forget"] - goal["forget"],
-            "gap_test": got[kept] - goal[kept],
-            "forget": got["forget"],
-            "test": got[kept],
-            "retrain_forget": goal["forget"],
-            "retrain_test": goal[kept],
-            "seconds": run.seconds,
-            "steps": run.steps,
-            "rule": run.stopped_by == "rule",
-        }
-    return done[key]
-
-
-def sweep(kind, variants, seeds, tasks=None):
-    """name -> list over seeds of `unlearned`. tasks: name -> a task for each seed, where it is not the usual one."""
-    usual = lab.class_task if kind == "class" else lab.sample_task
-    out = {}
-    for name, settings in variants.items():
-        make = tasks[name] if tasks else (lambda s: usual() if kind == "class" else usual(s))
-        out[name] = [unlearned(kind, s, make(s), settings) for s in seeds]
-    return out
-
-
-def show_table(first, swept, columns):
-    """A table of mean ± interval for each variant, and how many of its runs the stop rule ended."""
-    lines = [
-        f"| {first} | " + " | ".join(columns.values()) + " | stopped by the rule |",
-        "|---" * (len(columns) + 2) + "|",
-    ]
-    for name, rows in swept.items():
-        cells = [str(mean_interval([row[key] for row in rows])) for key in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {sum(row['rule'] for row in rows)} of {len(rows)} |")
-    display(Markdown("\n".join(lines)))
-
-
-gap_columns = {
-    "gap_forget": "gap on forgotten (points)",
-    "gap_test": "gap on test (points)",
-    "steps": "optimiser steps",
-}
-
-
-def gap_figure(swept, x, caption, alt):
-    """Gaps on forgotten and on test images over a setting, with intervals."""
-    figure = go.Figure()
-    for key, name, colour in (
-        ("gap_forget", "forgotten images", figures.SET_COLOURS["forget"]),
-        ("gap_test", "test images", figures.SET_COLOURS["test"]),
-    ):
-        found = [mean_interval([row[key] for row in rows]) for rows in swept.values()]
-        figure.add_scatter(
-            x=[str(name) for name in swept],
-            y=[i.mean for i in found],
-            error_y={"type": "data", "array": [i.half for i in found]},
-            mode="lines+markers",
-            name=name,
-            line={"color": colour},
-        )
-    figures.style(figure, x, "accuracy minus Retrain's (points)")
-    figure.update_xaxes(type="category")
-    figure.add_hline(y=0, line={"color": figures.COLOURS["retrain"], "dash": "dash"}, annotation_text="Retrain")
-    figures.show(figure, caption, alt)
-
-
+runs = sweeps.Sweeps(lab)
 sample_base = lab.profile.settings("contrastive", "samples")
 some = lab.profile.sample_seeds[: 1 if quick else 3]
 limit = 1 if quick else 20  # rounds, for every run of the tables below
+
+
+def show_table(first, swept, columns=sweeps.GAPS):
+    """A table of mean ± interval for each variant, and how many of its runs the stop rule ended."""
+    display(Markdown(sweeps.table(first, swept, columns)))
+
 
 # %% [markdown]
 # ## Figs. 3 and 4: how many retained batches, and how large
@@ -433,11 +329,10 @@ limit = 1 if quick else 20  # rounds, for every run of the tables below
 
 # %%
 omegas = {str(w): replace(sample_base, omega=w, max_rounds=limit) for w in ((1, 4) if quick else (1, 2, 4, 8))}
-by_omega = sweep("samples", omegas, some)
-show_table("ω", by_omega, gap_columns)
-gap_figure(
-    by_omega,
-    "ω (retained batches per forget batch)",
+by_omega = runs.sweep("samples", omegas, some)
+show_table("ω", by_omega)
+figures.show(
+    sweeps.gap_figure(by_omega, "ω (retained batches per forget batch)"),
     "Fig. 3, as gaps: distance to Retrain at the first stop against ω, mean and 95 % interval over seeds. Look at the width "
     "of the intervals as well as at the distance from zero.",
     "Error-bar plot of the accuracy gap to Retrain on forgotten and test images against omega.",
@@ -445,11 +340,10 @@ gap_figure(
 
 # %%
 sizes = {str(b): replace(sample_base, batch_size=b, max_rounds=limit) for b in ((12, 36) if quick else (8, 16, 36, 72))}
-by_size = sweep("samples", sizes, some)
-show_table("batch size", by_size, gap_columns)
-gap_figure(
-    by_size,
-    "batch size B",
+by_size = runs.sweep("samples", sizes, some)
+show_table("batch size", by_size)
+figures.show(
+    sweeps.gap_figure(by_size, "batch size B"),
     "Fig. 4, as gaps: distance to Retrain at the first stop against the batch size, mean and 95 % interval over seeds. A "
     "batch larger than the forget set is cut to its size.",
     "Error-bar plot of the accuracy gap to Retrain on forgotten and test images against the batch size.",
@@ -464,65 +358,48 @@ gap_figure(
 # %%
 everything = lab.dataset.train
 counts = [max(2, round(share * len(everything))) for share in ((0.1, 0.2) if quick else (0.05, 0.1, 0.2, 0.4))]
-by_count = sweep(
-    "samples",
-    {str(n): replace(sample_base, batch_size=min(n, sample_base.batch_size or 128)) for n in counts},
-    some,
-    tasks={str(n): (lambda s, n=n: forget_samples(lab.dataset, n, s)) for n in counts},
-)
-show_table(
-    f"forgotten of {len(everything)}",
-    by_count,
-    {
-        "test": "test (%)",
-        "retrain_test": "Retrain's test (%)",
-        "forget": "forgotten (%)",
-        "retrain_forget": "Retrain's forgotten (%)",
-        "seconds": "seconds",
-    },
-)
-display(
-    Markdown(
-        "The paper's Table 11 (CIFAR-10, ResNet-18), for comparison:\n\n"
-        "| forgotten | Retrain's test | contrastive test | contrastive forgotten |\n|---|---|---|---|\n"
-        "| 200 | 86.38 | 82.30 | 76.40 |\n| 500 | 86.32 | 82.15 | 81.60 |\n"
-        "| 1,000 | 85.71 | 82.15 | 81.66 |\n| 2,000 | 84.95 | 76.39 | 76.35 |"
-    )
-)
+sizes_of = {str(n): replace(sample_base, batch_size=min(n, sample_base.batch_size or 128)) for n in counts}
+drawn = {str(n): lambda s, n=n: forget_samples(lab.dataset, n, s) for n in counts}
+by_count = runs.sweep("samples", sizes_of, some, drawn)
+columns = {"test": "test (%)", "retrain_test": "Retrain's test (%)", "forget": "forgotten (%)"}
+columns |= {"retrain_forget": "Retrain's forgotten (%)", "seconds": "seconds"}
+show_table(f"forgotten of {len(everything)}", by_count, columns)
+
+lines = ["| forgotten | Retrain's test | contrastive test | contrastive forgotten |", "|---" * 4 + "|"]
+for n in (200, 500, 1000, 2000):
+    keys = (("retrain", "test"), ("contrastive", "test"), ("contrastive", "forget"))
+    cells = (str(paper.number("Table 11", f"samples{n} {method}", key)) for method, key in keys)
+    lines.append(f"| {n:,} | {' | '.join(cells)} |")
+display(Markdown("The paper's Table 11 (CIFAR-10, ResNet-18), for comparison:\n\n" + "\n".join(lines)))
 
 # %% [markdown]
-# In the paper's own first row the forgotten images score six points below the test images: the rule was passed long before
-# it was looked at. A method that stops there has forgotten more than Retrain would.
+# In the paper's own first row the forgotten images score well below the test images. A reason may be that the rule was
+# passed long before it was looked at. A run that stops there has forgotten more than its goal, equal accuracy, asks for.
 
 # %% [markdown]
 # ## Table 12: the temperature
 #
 # Chapter 04 showed that $\tau$ only rescales Eq. 6, and chapter 03 that the gradient of Eq. 5 goes like $1/\tau$ wherever the
-# positives are alike. So $\tau$ and $\lambda_{UL}$ are nearly one knob. Yet the paper's Table 12 shows the same test and
-# unlearn accuracy to the second digit for $\tau = 0.7$ and $\tau = 70$, where the push is a hundred times weaker. We turn
-# the knob and look.
+# positives are alike. So $\tau$ and $\lambda_{UL}$ are nearly one knob. Yet the paper's Table 12 shows the same accuracies
+# for $\tau = 0.7$ and $\tau = 70$, where the push is a hundred times weaker. We turn the knob and look.
 
 # %%
 temperatures = (0.07, 0.7, 7.0) if quick else (0.07, 0.35, 0.7, 1.4, 7.0, 70.0)
-by_tau = sweep(
-    "samples", {f"{t:g}": replace(sample_base, temperature=t, max_rounds=limit) for t in temperatures}, some[:2]
-)
-show_table(
-    "τ", by_tau, {"test": "test (%)", "forget": "forgotten (%)", "steps": "optimiser steps", "seconds": "seconds"}
-)
-gap_figure(
-    by_tau,
-    "temperature τ",
+settings_of = {f"{t:g}": replace(sample_base, temperature=t, max_rounds=limit) for t in temperatures}
+by_tau = runs.sweep("samples", settings_of, some[:2])
+columns = {"test": "test (%)", "forget": "forgotten (%)", "steps": "optimiser steps", "seconds": "seconds"}
+show_table("τ", by_tau, columns)
+figures.show(
+    sweeps.gap_figure(by_tau, "temperature τ"),
     "Table 12, as gaps: distance to Retrain against τ with everything else fixed. Where few runs were ended by the rule (see "
     "the table above) the run used up its rounds.",
     "Error-bar plot of the accuracy gap to Retrain against the temperature.",
 )
-low, high = by_tau[f"{temperatures[0]:g}"], by_tau[f"{temperatures[-1]:g}"]
-spread = mean_interval([row["forget"] for row in low]).mean - mean_interval([row["forget"] for row in high]).mean
-print(
-    f"From tau {temperatures[0]:g} to {temperatures[-1]:g} the accuracy on forgotten images changes by {-spread:.1f} points "
-    f"at these settings; the paper's Table 12 changes by 2.2 points from 0.007 to 70 and by 0 from 0.7 to 70."
-)
+ends = [mean_interval([row["forget"] for row in by_tau[f"{t:g}"]]).mean for t in (temperatures[0], temperatures[-1])]
+print(f"tau {temperatures[0]:g} to {temperatures[-1]:g}: accuracy on forgotten images {ends[1] - ends[0]:+.1f} points")
+for low, high in ((0.007, 70), (0.7, 70)):
+    first, last = (paper.number("Table 12", f"tau {t:g}", "forget").value for t in (low, high))
+    print(f"the paper's Table 12, tau {low:g} to {high:g}: {last - first:+.1f} points")
 
 # %% [markdown] tags=["exercise:05-2"]
 # ### Exercise 05-2 · Undo the temperature
@@ -601,29 +478,17 @@ def controls(base, limit):
     }
 
 
-class_controls = sweep("class", controls(class_base, 1 if quick else 10), seeds)
+class_controls = runs.sweep("class", controls(class_base, 1 if quick else 10), seeds)
 display(Markdown("**A class**"))
-show_table("variant", class_controls, gap_columns)
-sample_controls = sweep("samples", controls(sample_base, limit), some)
+show_table("variant", class_controls)
+sample_controls = runs.sweep("samples", controls(sample_base, limit), some)
 display(Markdown("**Samples**"))
-show_table("variant", sample_controls, gap_columns)
+show_table("variant", sample_controls)
 
 # %%
-figure = go.Figure()
-for title, swept, colour in (("a class", class_controls, "#0072b2"), ("samples", sample_controls, "#d55e00")):
-    found = [mean_interval([row["gap_forget"] for row in rows]) for rows in swept.values()]
-    figure.add_scatter(
-        x=list(swept),
-        y=[i.mean for i in found],
-        error_y={"type": "data", "array": [i.half for i in found]},
-        mode="markers",
-        marker={"size": 9, "color": colour, "symbol": "circle" if title == "a class" else "square"},
-        name=title,
-    )
-figures.style(figure, "variant of Algorithm 1", "forgotten accuracy minus Retrain's (points)")
-figure.add_hline(y=0, line={"color": figures.COLOURS["retrain"], "dash": "dash"}, annotation_text="Retrain")
+both = {"a class": class_controls, "samples": sample_controls}
 figures.show(
-    figure,
+    sweeps.kinds_figure(both, "variant of Algorithm 1", ("#0072b2", "#d55e00")),
     "What each part contributes: gap on forgotten training images at the stop, mean and 95 % interval over seeds. A variant "
     "far above zero has not forgotten; one far below has forgotten more than Retrain would.",
     "Error-bar plot of the gap to Retrain on forgotten images for six variants of Algorithm 1, for a class and for samples.",
@@ -653,114 +518,20 @@ verdict(sample_controls, "samples")
 # validation images only. Runs under the equal rules of chapters 07 to 13 are left to those.
 
 # %%
-recorded = [
-    run
-    for run in results.read_runs("laptop", dataset="cifar10")
-    if run["task"] in ("class5", "samples500") and run.get("variant") not in comparison.FIGHT
-]
-by_task = {}
-for run in recorded:
-    name = run["method"] + (f", {run['variant']}" if run.get("variant") else "")
-    if not run.get("curve"):
-        by_task.setdefault(run["task"], {}).setdefault(name, {})[run["seed"]] = run
-
-
-def pairs_of(task, name):
-    """(run, Retrain's run of the same seed) for each seed of a method."""
-    runs = by_task[task]
-    return [(run, runs["retrain"][s]) for s, run in runs[name].items() if s in runs["retrain"]]
-
-
-def faster(run, ref):
-    """How many times Retrain's seconds a run's are, both measured in one go; None where that was not done."""
-    step = run.get("retrain_step_seconds")
-    return ref["steps"] * step / run["seconds"] if step else None
-
-
-def spread(values):
-    """Mean ± interval of what is there, or a dash."""
-    there = [value for value in values if value is not None]
-    return str(mean_interval(there)) if there else "–"
-
-
-def recorded_table(task):
-    """Accuracies with intervals, the paired gap to Retrain, time and images against Retrain's."""
-    is_class = task.startswith("class")
-    keys = ("forget", "forget_test", "retain_test") if is_class else ("forget", "test")
-    head = ["method", "seeds", *[k.replace("_", " ") + " (%)" for k in keys], "gap on forgotten", "gap on test"]
-    head += [
-        "seconds",
-        "Retrain's seconds / these",
-        "Retrain's images / these",
-        "forget set visited (%)",
-        "ended by the rule",
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for name in by_task[task]:
-        pairs = pairs_of(task, name)
-        cells = [name.replace("_", " "), str(len(pairs))]
-        cells += [spread([run["metrics"][k] for run, _ in pairs]) for k in keys]
-        cells += [spread([run["metrics"][k] - ref["metrics"][k] for run, ref in pairs]) for k in ("forget", keys[-1])]
-        cells.append(spread([run["seconds"] for run, _ in pairs]))
-        cells.append(spread([faster(run, ref) for run, ref in pairs]))
-        cells.append(spread([ref["samples_seen"] / run["samples_seen"] for run, ref in pairs]))
-        cells.append(spread([100 * run["forget_share"] if "forget_share" in run else None for run, _ in pairs]))
-        rule = sum(run["stopped_by"] == "rule" for run, _ in pairs)
-        cells.append(f"{rule} of {len(pairs)}" if name not in ("original", "retrain") else "–")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
+recorded = first_runs.recorded()
+by_task = first_runs.by_task(recorded)
 for task in sorted(by_task):
-    display(
-        Markdown(
-            f"**{task}**: mean ± 95 % interval over seeds; gaps in points, paired by seed.\n\n" + recorded_table(task)
-        )
-    )
-if recorded:
-    print("device:", ", ".join(sorted({run["device"] for run in recorded})))
-else:
-    print("No CIFAR-10 run is recorded in this copy of the book.")
-
+    made = first_runs.table(task, by_task[task])
+    display(Markdown(f"**{task}**: mean ± 95 % interval over seeds; gaps in points, paired by seed.\n\n{made}"))
+found = ", ".join(sorted({run["device"] for run in recorded}))
+print(f"device: {found}" if recorded else "No CIFAR-10 run is recorded in this copy of the book.")
 
 # %% [markdown]
 # Before these runs were made, targets were written down. The next cell holds the records against them.
 
 
 # %%
-def judge(task, name):
-    """Print each target of a task with what came out."""
-    pairs = pairs_of(task, name)
-
-    def metric(key):
-        return mean_interval([run["metrics"][key] for run, _ in pairs])
-
-    def gap(key):
-        return mean_interval([run["metrics"][key] - ref["metrics"][key] for run, ref in pairs])
-
-    ratio = mean_interval([faster(run, ref) for run, ref in pairs])
-    if task.startswith("class"):
-        rows = [
-            ("forget train accuracy at most 5 %", metric("forget"), metric("forget").mean <= 5),
-            ("forget test accuracy at most 5 %", metric("forget_test"), metric("forget_test").mean <= 5),
-            ("retained test within 2 points of Retrain", gap("retain_test"), abs(gap("retain_test").mean) <= 2),
-            ("at least 30 times faster than Retrain", ratio, ratio.mean >= 30),
-        ]
-    else:
-        rows = [
-            ("paired gap on forgotten at most 3 points", gap("forget"), abs(gap("forget").mean) <= 3),
-            ("test within 3 points of Retrain", gap("test"), abs(gap("test").mean) <= 3),
-            ("at least 10 times faster than Retrain", ratio, ratio.mean >= 10),
-        ]
-    print(f"{task}, {name}")
-    for target, found, met in rows:
-        print(f"  {'met    ' if met else 'NOT met'}  {target:42}  {found}")
-
-
-for task in sorted(by_task):
-    for name in by_task[task]:
-        if name in ("contrastive, first stop", "contrastive, whole rounds"):
-            judge(task, name)
+print(first_runs.judgement(by_task))
 
 # %% [markdown]
 # Read the tables with care. The seconds were taken on one thread of a machine that others used too, so each run carries the
@@ -780,44 +551,25 @@ for task in sorted(by_task):
 # runs at moments of the contrastive pass: a quarter, half and all of its seconds. A method whose pass is shorter shows its end.
 
 # %%
-traced = {}
-for run in recorded:
-    if run.get("curve"):
-        label = "no_contrast" if "without" in run["variant"] else run["method"]
-        traced.setdefault(label, {})[run["seed"]] = run["curve"]
-
-
-def mean_curve(curves, metric):
-    """Images passed and the mean of a metric over seeds, along one pass."""
-    rows = list(zip(*curves.values(), strict=True))
-    return [at[0]["samples_seen"] for at in rows], [mean_interval([row[metric] for row in at]).mean for at in rows]
-
-
+traced = first_runs.passes(recorded)
 if traced:
+    watched = {name: list(of_seed.values()) for name, of_seed in traced.items()}
     for metric, words in (("forget", "forgotten training images"), ("retain_test", "retained test images")):
         figures.show(
-            figures.lines(
-                {name: mean_curve(curves, metric) for name, curves in traced.items()},
-                "images passed through the model",
-                f"accuracy on {words} (%)",
-            ),
+            sweeps.curve_figure(watched, metric, f"accuracy on {words} (%)"),
             f"Fig. 2 on CIFAR-10 (recorded, mean of {len(traced['contrastive'])} seeds): accuracy on {words} along one pass. "
             "Compare the full method with the curve without its contrastive term: the difference is what that term adds.",
             f"Line plot of the accuracy on {words} of CIFAR-10 over the images passed through the model, one curve a method.",
         )
-    lines = ["| moment | method | forgotten (%) | retained test (%) |", "|---|---|---|---|"]
-    for share in (0.25, 0.5, 1.0):
-        for name, curves in traced.items():
-            rows = [at_seconds(rows, share * traced["contrastive"][s][-1]["seconds"]) for s, rows in curves.items()]
-            values = " | ".join(str(mean_interval([row[key] for row in rows])) for key in ("forget", "retain_test"))
-            lines.append(f"| {100 * share:.0f} % of the pass | {figures.LABELS[name]} | {values} |")
-    display(Markdown("At equal seconds, mean ± 95 % interval over seeds:\n\n" + "\n".join(lines)))
+    moments = first_runs.at_moments(traced, (0.25, 0.5, 1.0))
+    display(Markdown("At equal seconds, mean ± 95 % interval over seeds:\n\n" + moments))
 
 # %% [markdown]
-# For a class, then, three things are true at once. The contrastive term adds a lot to Algorithm 1: compare the first two curves.
-# Plain finetuning with a larger step forgets a class too, and at first faster: with no image of the class in training, nothing
-# holds its region. And gradient ascent is the fastest of all and pays with the retained classes. For samples only the contrastive
-# runs come near Retrain on both counts; finetuning and the run without contrast hardly forget at all.
+# For a class three things hold in these runs. The contrastive term adds a lot to Algorithm 1: compare the curve with it and the
+# curve without. Plain finetuning with a larger step forgets a class too, and at first faster: with no image of the class in
+# training, nothing holds its region. Gradient ascent is the fastest of all and pays with the retained classes. For samples, in
+# the table above, only the contrastive runs come near Retrain on both counts; finetuning and the run without contrast
+# forget little.
 
 # %% [markdown] tags=["exercise:05-3"]
 # ### Exercise 05-3 · Criticise the table

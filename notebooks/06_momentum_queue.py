@@ -78,11 +78,11 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from cu_helpers import batches, comparison, exercises, figures, losses, notebook
+from cu_helpers import batches, circle, comparison, exercises, figures, losses, notebook
+from cu_helpers.cases import random_case
 from cu_helpers.devices import generator
+from cu_helpers.geometry import tangent
 from cu_helpers.inference import embed
-from cu_helpers.metrics import mean_interval
-from cu_helpers.paper import TABLE_14
 from cu_helpers.unlearning import Stopping, unlearn
 from cu_helpers.unlearning.queue import KeyQueue, key_encoder, momentum_update
 
@@ -103,8 +103,7 @@ quick = lab.profile.name == "smoke"  # one seed and fewer draws, to see that eve
 # zero, and every gradient of the step becomes NaN (chapter 03). Here is the formula, and beside it what random batches of this data do.
 
 # %%
-task = lab.sample_task()
-draw = generator(lab.seed, lab.device)
+task, draw = lab.sample_task(), generator(lab.seed, lab.device)
 batch_axis = (4, 8, 16, 32, 64, 128, 256)
 
 
@@ -120,20 +119,11 @@ def seen_without(size):
 
 
 seen = {size: seen_without(size) for size in batch_axis}
-classes = len(lab.dataset.classes)
-curves = {
-    f"{c} classes": (batch_axis, [batches.share_without_positive(c, b) for b in batch_axis])
-    for c in sorted({classes, 100})
-}
+classes, share = len(lab.dataset.classes), batches.share_without_positive
+curves = {f"{c} classes": (batch_axis, [share(c, b) for b in batch_axis]) for c in sorted({classes, 100})}
 figure = figures.lines(curves, "batch size B", "anchors without a positive (%)")
-figure.add_scatter(
-    x=list(seen),
-    y=list(seen.values()),
-    mode="markers",
-    name=f"measured, {lab.profile.dataset}",
-    marker={"symbol": "diamond-open", "size": 11, "color": figures.SET_COLOURS["test"]},
-)
-figure.update_xaxes(type="log", tickvals=list(batch_axis))
+figures.add_measured(figure, list(seen), list(seen.values()), f"measured, {lab.profile.dataset}", "#009e73")
+figure.update_xaxes(type="log", tickvals=batch_axis)
 figures.show(
     figure,
     "How many anchors a batch leaves without a positive. With ten classes the trouble ends at a batch of about 64; with a hundred it does "
@@ -141,14 +131,12 @@ figures.show(
     "Line plot of the share of anchors without a positive over the batch size, falling for ten classes from about two thirds at batch 4 to "
     "almost none at 64, and for a hundred classes far more slowly; measured points lie on the curve.",
 )
-own_share = (
-    (task.retain.labels[None, :] == task.forget.labels[:, None]).double().mean(dim=1)
-)  # classes differ a little in size
+# Classes differ a little in size, so the share of its own class differs from anchor to anchor.
+own_share = (task.retain.labels[None, :] == task.forget.labels[:, None]).double().mean(dim=1)
 for size in (4, 16, 64):
-    exact = 100 * ((1 - own_share) ** size).mean().item()
-    rounded = batches.share_without_positive(classes, size)
+    exact, equal = 100 * ((1 - own_share) ** size).mean().item(), share(classes, size)
     print(
-        f"batch {size:3d}: {rounded:5.2f} % with equal classes, {exact:5.2f} % with these, {seen[size]:5.2f} % measured"
+        f"batch {size:3d}: {equal:5.2f} % with equal classes, {exact:5.2f} % with these, {seen[size]:5.2f} % measured"
     )
     assert abs(exact - seen[size]) < 6
 
@@ -165,8 +153,7 @@ for size in (4, 16, 64):
 
 # %%
 original = lab.original()
-z_u = embed(original.model, task.forget, "float32").clone()
-z_r = embed(original.model, task.retain, "float32").clone()
+z_u, z_r = (embed(original.model, images, "float32").clone() for images in (task.forget, task.retain))
 y_u, y_r = task.forget.labels, task.retain.labels
 
 
@@ -174,7 +161,7 @@ def direction(loss, keys, labels, at=z_u):
     """Gradient (anchors, dim) of each anchor in `at`, tangent to the sphere."""
     leaf = at.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(leaf, y_u, keys, labels, 0.7, "sum"), leaf)
-    return gradient - (gradient * at).sum(dim=1, keepdim=True) * at
+    return tangent(gradient, at)
 
 
 def errors(loss, size, draws=200):
@@ -189,16 +176,9 @@ def errors(loss, size, draws=200):
 
 sizes = [size for size in batch_axis if size <= 128]
 by_size = {size: errors(losses.sample_unlearning_loss, size) for size in sizes}
-figure = go.Figure()
-for position, (name, colour) in enumerate((("noise of one batch", "#0072b2"), ("bias of the average", "#d55e00"))):
-    figure.add_scatter(
-        x=sizes,
-        y=[100 * by_size[size][position] for size in sizes],
-        mode="lines+markers",
-        name=name,
-        line={"color": colour},
-    )
-figures.style(figure, "batch size B", "error of the direction (% of its length)")
+noise, bias = zip(*by_size.values(), strict=True)
+curves = {"noise of one batch": (sizes, 100 * np.array(noise)), "bias of the average": (sizes, 100 * np.array(bias))}
+figure = figures.lines(curves, "batch size B", "error of the direction (% of its length)")
 figure.update_xaxes(type="log", tickvals=sizes)
 figures.show(
     figure,
@@ -212,9 +192,9 @@ assert by_size[4][0] > by_size[16][0] > by_size[64][0]
 assert all(bias < noise / 2 for noise, bias in by_size.values())
 
 # %% [markdown]
-# Almost all of it is noise. The bias is small even at the smallest batches, where most anchors have no positive and are not pushed, and larger
-# batches have none that these draws could show. Noise is averaged by the $\omega$ batches that a forget batch meets, and by all steps of a
-# run. Whether that is enough is a question for the end of this chapter.
+# Most of the error is noise. At every size the bias is less than half of it, even at the smallest, where most anchors have no positive and
+# are not pushed. Noise is averaged by the $\omega$ batches that a forget batch meets, and by all steps of a run. Whether that is enough is
+# a question for the end of this chapter.
 #
 # ## Eq. 10: a lookup in a queue
 #
@@ -276,17 +256,9 @@ def queue_unlearning_loss(forget_z, forget_y, queue_z, queue_y, temperature=0.7)
     return torch.where((~same).any(dim=1), per_anchor, 0).mean()
 
 
-def random_case(anchors, keys, classes, seed, dim=8):
-    """Unit vectors with random labels: forget_z, forget_y, queue_z, queue_y."""
-    dice = torch.Generator().manual_seed(seed)
-    z = F.normalize(torch.randn(anchors + keys, dim, generator=dice, dtype=torch.float64), dim=1)
-    y = torch.randint(classes, (anchors + keys,), generator=dice)
-    return z[:anchors], y[:anchors], z[anchors:], y[anchors:]
-
-
 missing = 0
 for number in range(60):
-    case = random_case(anchors=5, keys=1 + number % 9, classes=1 + number % 4, seed=number)
+    case = random_case(anchors=5, retained=1 + number % 9, classes=1 + number % 4, seed=number)
     for temperature in (0.001, 0.07, 0.7, 1000.0):
         shown, packaged = queue_unlearning_loss(*case, temperature), losses.queue_unlearning_loss(*case, temperature)
         assert torch.allclose(shown, packaged, rtol=1e-12, atol=1e-12)
@@ -338,7 +310,7 @@ def closed_form(z, y, keys, labels, tau):
 
 
 closed_form = exercises.check("06-1", closed_form)
-case = random_case(anchors=6, keys=50, classes=3, seed=1)
+case = random_case(anchors=6, retained=50, classes=3, seed=1)
 leaf = case[0].clone().requires_grad_()
 losses.queue_unlearning_loss(leaf, *case[1:], 0.3, "sum").backward()
 difference = (closed_form(*case, 0.3) - leaf.grad).abs().max().item()
@@ -352,30 +324,19 @@ assert difference < 1e-12
 # classes. Here is the same walk with Eq. 11, at the paper's temperature and at a lower one.
 
 # %%
-CENTRES = {"class A": 90, "class B": 210, "class C": 330}
-
-
-def on_circle(degrees):
-    """Unit vectors (n, 2) at the angles (n,), in degrees."""
-    at = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64))
-    return torch.stack([at.cos(), at.sin()], dim=-1)
-
-
-ring_z = torch.cat([on_circle(centre + np.linspace(-15, 15, 7)) for centre in CENTRES.values()])
-ring_y = torch.arange(3).repeat_interleave(7)
-around = np.arange(0.0, 361.0, 3.0)
+centres = {"class A": 90, "class B": 210, "class C": 330}
+ring_z, ring_y = circle.ring(centres)
+around = circle.AROUND
 lowest, walked = {}, {}
 for name, loss in (("Eq. 5", losses.sample_unlearning_loss), ("Eq. 11", losses.queue_unlearning_loss)):
     for tau in (0.7, 0.2):
-        value = np.array([loss(z[None], torch.tensor([0]), ring_z, ring_y, tau).item() for z in on_circle(around)])
+        value = np.array(
+            [loss(z[None], torch.tensor([0]), ring_z, ring_y, tau).item() for z in circle.on_circle(around)]
+        )
         lowest[name, tau] = [around[i] for i in range(1, len(value) - 1) if value[i] < min(value[i - 1], value[i + 1])]
-        walked[f"{name}, τ = {tau}"] = (around, tau * value)  # times tau, so that both temperatures fit one axis
-figure = figures.lines(walked, "anchor's angle on the circle (degrees)", "τ × loss")
-for trace, dash in zip(figure.data, ("dot", "dot", "solid", "solid"), strict=True):
-    trace.update(mode="lines", line={"dash": dash, "width": 2.5})
-for name, centre in CENTRES.items():
-    figure.add_vrect(x0=centre - 15, x1=centre + 15, fillcolor=figures.GREY, opacity=0.15, line_width=0)
-    figure.add_annotation(x=centre, y=1.06, yref="paper", text=name[-1], showarrow=False)
+        walked[f"{name}, τ = {tau}"] = tau * value  # times tau, so that both temperatures fit one axis
+looks = dict(zip(walked, zip(figures.COLOURWAY, ("dot", "dot", "solid", "solid"), strict=False), strict=True))
+figure = circle.walk(walked, "τ × loss", looks, centres)
 figures.show(
     figure,
     "Eq. 5 (dotted) and Eq. 11 (solid) for an anchor of class A around the circle. At the low temperature Eq. 11 has two lowest points, "
@@ -388,9 +349,8 @@ for key, angles in lowest.items():
 assert lowest["Eq. 5", 0.2] == lowest["Eq. 5", 0.7] == lowest["Eq. 11", 0.7] == [270]
 assert len(lowest["Eq. 11", 0.2]) == 2
 
-alike = F.cosine_similarity(
-    direction(losses.sample_unlearning_loss, z_r, y_r), direction(losses.queue_unlearning_loss, z_r, y_r), dim=1
-)
+ways = [direction(loss, z_r, y_r) for loss in (losses.sample_unlearning_loss, losses.queue_unlearning_loss)]
+alike = F.cosine_similarity(*ways, dim=1)
 print(f"cosine between the directions of Eq. 5 and Eq. 11: mean {alike.mean():.3f}, smallest {alike.min():.3f}")
 
 # %% [markdown]
@@ -457,8 +417,7 @@ for step in range(steps_shown):
     slots.enqueue(torch.full((entering, 1), float(step)), torch.zeros(entering, dtype=torch.int64))
     ages[step] = step - slots.z[:, 0].numpy()
 figure = go.Figure(go.Heatmap(z=ages, colorscale="Viridis_r", colorbar={"title": "age (steps)"}))
-figures.style(figure, "place in the ring", "step")
-figure.update_yaxes(autorange="reversed")
+figures.style(figure, "place in the ring", "step").update_yaxes(autorange="reversed")
 figures.show(
     figure,
     f"A ring of {lengths} places that takes {entering} keys a step. Colour is a key's age. The stair of fresh keys walks round; no key is older "
@@ -466,9 +425,8 @@ figures.show(
     "Heat map of the age of the key in each place of the ring over the steps: a diagonal band of fresh keys that wraps around, with ages "
     "rising behind it.",
 )
-oldest = np.nanmax(ages)
-print(f"oldest key at any time: {oldest:.0f} steps")
-assert oldest <= math.ceil(lengths / entering)
+print(f"oldest key at any time: {np.nanmax(ages):.0f} steps")
+assert np.nanmax(ages) <= math.ceil(lengths / entering)
 
 # %% [markdown]
 # How long should the queue be? The paper's text does not say; the authors' code has 2,000. It cannot be longer here than the retained set is large,
@@ -537,14 +495,13 @@ def move(key, query, m):
         mine.copy_(m * mine + (1 - m) * theirs if mine.is_floating_point() else theirs)
 
 
-net, m, steps = copy.deepcopy(original.model).double(), 0.9, 5
+net, m, steps = copy.deepcopy(original.model).double().requires_grad_(False), 0.9, 5
 shown, packaged = copy.deepcopy(net), key_encoder(net)
-past = [[p.detach().clone() for p in net.parameters()]]
+past = [[p.clone() for p in net.parameters()]]
 for _ in range(steps):  # any walk of the query's weights will do
-    with torch.no_grad():
-        for p in net.parameters():
-            p.add_(0.01 * torch.randn(p.shape, generator=draw, device=p.device, dtype=p.dtype))
-    past.append([p.detach().clone() for p in net.parameters()])
+    for p in net.parameters():
+        p += 0.01 * torch.randn(p.shape, generator=draw, device=p.device, dtype=p.dtype)
+    past.append([p.clone() for p in net.parameters()])
     move(shown, net, m)
     momentum_update(packaged, net, m)
 weights = [m**steps] + [(1 - m) * m ** (steps - i) for i in range(1, steps + 1)]
@@ -560,13 +517,9 @@ for name, key in (("shown", shown), ("packaged", packaged)):
 
 # %%
 axis = np.unique(np.round(np.logspace(0, 4, 60)).astype(int))
-figure = figures.lines(
-    {f"m = {m}": (axis, 100 * m**axis) for m in (0.9, 0.99, 0.999)},
-    "steps t",
-    "original model left in the keys' encoder (%)",
-)
-figure.update_traces(mode="lines")
-figure.update_xaxes(type="log")
+curves = {f"m = {m}": (axis, 100 * m**axis) for m in (0.9, 0.99, 0.999)}
+figure = figures.lines(curves, "steps t", "original model left in the keys' encoder (%)")
+figure.update_traces(mode="lines").update_xaxes(type="log")
 figures.show(
     figure,
     "How much of the original model is left in the key encoder. In the first hundred steps, which is where unlearning happens, a momentum "
@@ -723,36 +676,17 @@ if quick:
     base = {method: replace(settings, max_rounds=1) for method, settings in base.items()}
 groups = batches.fight(lab, base, (smallest, largest), seeds)
 display(Markdown(batches.table(groups, classes)))
-goal = {name: mean_interval([one[name] for one in groups[0].reference]).mean for name in ("test", "forget")}
-print(
-    f"Retrain: test {goal['test']:.1f} %, forgotten {goal['forget']:.1f} %; ± is a 95 % interval, {len(seeds)} seed(s)"
-)
+goal = [np.mean([one[name] for one in groups[0].reference]) for name in ("test", "forget")]
+print(f"Retrain: test {goal[0]:.1f} %, forgotten {goal[1]:.1f} %; ± is a 95 % interval over {len(seeds)} seed(s)")
 
 # %%
-figure = go.Figure()
-for method in batches.BOTH:
-    for name, words in (("test", "test"), ("forget", "forgotten")):
-        at = [(group.variant, one[name]) for group in groups if group.method == method for one in group.measured]
-        figure.add_scatter(
-            x=[variant for variant, _ in at],
-            y=[value for _, value in at],
-            mode="markers",
-            name=f"{figures.LABELS[method]}: {words}",
-            marker={"symbol": figures.MARKERS[name], "size": 10, "color": figures.COLOURS[method]},
-        )
-figures.style(figure, "batch size and learning rate", "accuracy (%)")
-level = {"color": figures.COLOURS["retrain"], "dash": "dash"}
-figure.add_hline(y=goal["test"], line=level, annotation_text="Retrain's test")
 figures.show(
-    figure,
+    batches.figure(groups),
     "Every seed's run at the smallest and the largest batch, with and without the queue. Crosses are forgotten images, diamonds unseen "
     "ones. In a good run both lie near Retrain's test accuracy.",
     "Dot plot of test and forgotten accuracy of contrastive unlearning with and without the queue: the smaller batch with the full rate, "
     "the smaller with a rate in proportion, and the largest.",
 )
-
-
-# %%
 print(batches.verdict(groups))
 alone, queued = (batches.share_without_positive(classes, count) for count in (smallest, K))
 print(f"anchors without a positive: {alone:.0f} % in a batch of {smallest}, {queued:.2g} % in the queue")
@@ -802,10 +736,8 @@ for name, loss in variants.items():
     change = (F.normalize(away - 0.1 * F.normalize(gradient, dim=1), dim=1) - away) @ keys.T
     to_own[name] = change[own].mean().item()
     value, cosine = loss(away, y_u, keys, labels, 0.7, "mean").item(), F.cosine_similarity(gradient, reference, dim=1)
-    lines.append(
-        f"| {name} | {value:.3f} | {gradient.norm(dim=1).mean():.3f} | {cosine.mean():+.3f} "
-        f"| {to_own[name]:+.4f} | {change[~own].mean():+.4f} |"
-    )
+    numbers = f"{value:.3f} | {gradient.norm(dim=1).mean():.3f} | {cosine.mean():+.3f}"
+    lines.append(f"| {name} | {numbers} | {to_own[name]:+.4f} | {change[~own].mean():+.4f} |")
 display(Markdown("\n".join(lines)))
 assert to_own["released, queue filling"] > 0 > max(to_own["Eq. 11"], to_own["released, queue full"])
 
@@ -864,30 +796,25 @@ assert not unlearns(lambda *a: released_loss(*a, 0.7, "mean", full=False))
 # queue the one that fresh embeddings of all retained images would give?
 
 # %%
-rounds = replace(plain, max_rounds=1 if quick else 5, omega=4, batch_size=sizes[1])
+few, looks = replace(plain, max_rounds=1 if quick else 5, omega=4, batch_size=sizes[1]), []
 for momentum in (0.999, 0.0):
-    last = {}
-    net = with_a_queue(
-        copy.deepcopy(original.model),
-        task,
-        replace(rounds, key_momentum=momentum),
-        lab.seed,
-        lambda net, key, queue, last=last: last.update(key=key, queue=queue),
-    )
+    chosen, start = replace(few, key_momentum=momentum), copy.deepcopy(original.model)
+    net = with_a_queue(start, task, chosen, lab.seed, lambda *parts: looks.append(parts))
+    _, key, queue = looks[-1]  # as they are at the end
     now_u, now_r = (embed(net, images, "float32").clone() for images in (task.forget, task.retain))
     goal = direction(losses.queue_unlearning_loss, now_r, y_r, now_u)
-    used = direction(losses.queue_unlearning_loss, *last["queue"].contents(), now_u)
+    used = direction(losses.queue_unlearning_loss, *queue.contents(), now_u)
     apart = ((used - goal).norm(dim=1) / goal.norm(dim=1)).mean()
-    kept = (embed(last["key"], task.retain, "float32") * z_r).sum(dim=1).mean()
-    print(
-        f"m = {momentum:5}: fresh keys against the original's, mean cosine {kept:.3f} (the model's own: {(now_r * z_r).sum(dim=1).mean():.3f}); "
-        f"direction off by {100 * apart:.0f} % of its length"
-    )
+    kept = (embed(key, task.retain, "float32") * z_r).sum(dim=1).mean()
+    own = (now_r * z_r).sum(dim=1).mean()
+    told = f"cosine with the original's embeddings: keys {kept:.3f}, the model's own {own:.3f}"
+    print(f"m = {momentum:5}: {told}; direction off by {100 * apart:.0f} % of its length")
 
 # %% [markdown]
-# The slow encoder has hardly left the original model. Its queue is of one piece, but it is a picture of the past: where the model has moved the
-# retained images, the picture is wrong. Without it the keys follow the model and may be mixed. Which of the two errors is larger depends on how
-# far the model moves within the queue's memory; the numbers above are for this run.
+# Compare the keys' cosine with the model's own. The nearer it is to one, the less the slow encoder has left the original model. Its queue
+# is then of one piece, but a picture of the past: where the model has moved the retained images, the picture is wrong. Without the slow
+# encoder the keys follow the model and may be mixed. Which of the two errors is larger depends on how far the model moves within the
+# queue's memory; the numbers above are for this run.
 
 # %% [markdown]
 # ## Table 14
@@ -902,29 +829,16 @@ for momentum in (0.999, 0.0):
 # %%
 for name, scale in (("digits", "laptop"), ("cifar10", "laptop"), ("cifar10", "paper")):
     recorded = batches.recorded(name, scale)
-    if not recorded:
-        print(f"{name}, profile {scale}: no such run is recorded in this copy of the book")
-        continue
     display(Markdown(f"**{name}, profile {scale}**\n\n" + batches.table(recorded)))
-    print(batches.verdict(recorded))
-    spreads = {}
-    for group in recorded:
-        tests = [one["test"] for one in group.measured]
-        spreads.setdefault(group.variant, []).append(max(tests) - min(tests))
-    both = {variant: pair for variant, pair in spreads.items() if len(pair) == 2}
-    for words, chosen in (
-        ("one rate for all sizes", [pair for variant, pair in both.items() if "proportion" not in variant]),
-        ("the rate in proportion", [pair for variant, pair in both.items() if "proportion" in variant]),
-    ):
-        narrower = sum(with_queue < without for without, with_queue in chosen)
-        print(f"{words}: the queue's spread of test accuracy is the smaller one at {narrower} of {len(chosen)} sizes")
-print(f"source of the last rows: {TABLE_14.source}")
+    if recorded:
+        print(batches.verdict(recorded), batches.spreads(recorded), sep="\n")
+print(f"source of the last rows: {batches.TABLE_14.source}")
 
 # %% [markdown]
-# On the digits this answers the paper's appendix D.10. With one learning rate for all sizes, small batches are unstable, as it says, with the queue and
-# without. There the queue helps: at the smallest batch it loses less, and at each small batch its seeds lie closer together. With the rate in
-# proportion both come about as near to Retrain as at the largest batch, and the queue has no advantage left. The paper does not say how its rate
-# went with the batch.
+# The recorded digits bear on the paper's appendix D.10. With one learning rate for all sizes small batches are unstable, as it says, with the
+# queue and without. There the queue helps: at the smallest batch it loses less, and at each small batch its seeds lie closer together. With
+# the rate in proportion both come about as near to Retrain as at the largest batch, and no advantage of the queue shows in these seeds. The
+# paper does not say how its rate went with the batch.
 
 # %% [markdown]
 # ## Under the rules of the fair fight
@@ -935,9 +849,8 @@ print(f"source of the last rows: {TABLE_14.source}")
 # %%
 for name in ("digits", "cifar10"):
     for kind in ("class", "samples"):
-        what = "a class" if kind == "class" else "samples"
         tables = comparison.recorded_tables(name, kind, ("retrain", *batches.BOTH))
-        display(Markdown(f"**{name}, forgetting {what}**\n\n{tables}"))
+        display(Markdown(f"**{name}, forgetting {'a class' if kind == 'class' else kind}**\n\n{tables}"))
 
 # %% [markdown]
 # ## What we showed, and what we did not

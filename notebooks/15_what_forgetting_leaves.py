@@ -73,7 +73,6 @@ import copy
 from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
@@ -86,6 +85,7 @@ from sklearn.preprocessing import StandardScaler
 from cu_helpers import (
     answers,
     arena,
+    audit_figures,
     audit_tables,
     exercises,
     figures,
@@ -97,7 +97,8 @@ from cu_helpers import (
 )
 from cu_helpers.audit_tables import difference, number, ratio, steps
 from cu_helpers.errors import DataFileError
-from cu_helpers.inference import embed
+from cu_helpers.geometry import cohesion
+from cu_helpers.inference import exact_embeddings
 from cu_helpers.metrics import mean_interval
 from cu_helpers.relearning import RelearnSettings, relearn
 from cu_helpers.training import accuracy, sgd
@@ -182,9 +183,9 @@ print(f"forget accuracy {bouts['class']['contrastive'][0].measured['forget']:.1f
 # centres of the retained classes; answer with the nearest. An attacker who has kept five images can do that in one line (Ha et
 # al. 2026).
 #
-# In the table read Retrain's row first. It never saw the class, and yet a probe reads it far above chance: edges and strokes that tell
-# other classes apart tell this one apart, too. So 50 % is the wrong goal. **Retrain's number is the goal**, and what lies above it is
-# left over.
+# In the table read Retrain's row first. It never saw the class, and yet a probe reads it above chance if features that tell
+# other classes apart tell this one apart, too. So 50 % is the wrong goal. **Retrain's number is the goal**, and what lies
+# above it is left over.
 
 # %%
 READING = [
@@ -193,19 +194,12 @@ READING = [
     number("class centre (%)", "centroid"),
 ]
 display(Markdown(audit_tables.audit_table(found["class"], READING)))
-audit_tables.show_bars(
-    found["class"],
-    READING[2],
-    "Unseen images of the forgotten class that are recognised with the head bypassed, by a centre from five forgotten images.",
+caption = (
+    "Unseen images of the forgotten class recognised with the head bypassed, by a centre from five forgotten images."
 )
-
-for name in found["class"]:
-    if name not in ("original", "retrain"):
-        come = [audit_tables.progress(found["class"], name, measure) for measure in READING]
-        told = ", ".join("not told" if one is None else f"{one:+.2f}" for one in come)
-        print(
-            f"{figures.LABELS[name]:14} of the way from original (0) to Retrain (1) by probe, neighbours, centre: {told}"
-        )
+audit_tables.show_bars(found["class"], READING[2], caption)
+print("of the way from original (0) to Retrain (1) by probe, neighbours, centre:")
+print(audit_figures.told_progress(found["class"], READING))
 
 # %% [markdown]
 # "Not told" means that original and Retrain are not known to be apart on this measure: the interval of their paired difference
@@ -217,23 +211,19 @@ for name in found["class"]:
 seen = {name: view(net, unseen) for name, net in models.items()}
 retained = draw_from(class_task.retain, 1000, lab.seed)
 own = unseen.labels == class_task.label
-curves = {}
+curves, shots = {}, (1, 2, 5, 10)
 for name in ("original", "retrain", "contrastive", *rivals):
     known, few = view(models[name], retained), view(models[name], class_task.forget)
-    held = (seen[name].z[own], unseen.labels[own])
-    shots = (1, 2, 5, 10)
-    recalls = [
-        probes.centre_accuracy((known.z, known.labels), (few.z, few.labels), held, len(class_task.classes), shots=count)
+    centre_of, held = (few.z, few.labels), (seen[name].z[own], unseen.labels[own])
+    at = [
+        probes.centre_accuracy((known.z, known.labels), centre_of, held, len(class_task.classes), shots=count)
         for count in shots
     ]
-    curves[name] = (shots, recalls)
-figures.show(
-    figures.lines(curves, "forgotten images behind the centre", "unseen images of the class recognised (%)"),
-    "The head bypassed: how many images bring a forgotten class back. One seed, mean over twenty draws of the images.",
-    "Line plot of the share recognised against the number of images behind the centre: "
-    + "; ".join(f"{figures.LABELS[name]} {y[0]:.0f} to {y[-1]:.0f} percent" for name, (_, y) in curves.items())
-    + ".",
+    curves[name] = (shots, at)
+caption = (
+    "The head bypassed: how many images bring a forgotten class back. One seed, mean over twenty draws of the images."
 )
+audit_figures.show_shots(curves, caption)
 
 # %% [markdown] tags=["exercise:15-1"]
 # ### Exercise 15-1 · Unmask
@@ -318,25 +308,8 @@ assert np.allclose(curve, relearn(original, shown, 90, measured, short, class_ta
 print("the shown loop and the package's walk together")
 
 # %%
-figure = figures.lines(
-    {
-        name: (range(len(by_seed[first]["relearn_curve"])), by_seed[first]["relearn_curve"])
-        for name, by_seed in found["class"].items()
-        if name != "logit_mask"
-    },
-    "steps on ten forgotten and ten retained images",
-    "unseen images of the class recognised (%)",
-)
-figures.show(
-    figure,
-    "Relearning a forgotten class from ten images, one seed, until it is back. The logit mask's curve is the original's.",
-    "Curves of the accuracy on unseen images of the class over relearning steps: "
-    + ", ".join(
-        f"{figures.LABELS[name]} {by_seed[first]['relearn_steps']:.0f} steps"
-        for name, by_seed in found["class"].items()
-    )
-    + ".",
-)
+caption = "Relearning a class from ten images, one seed, until it is back. The logit mask's curve is the original's."
+audit_figures.show_relearning(found["class"], first, caption)
 AGAIN = number("steps to relearn", "relearn_steps")
 display(Markdown(audit_tables.audit_table(found["class"], [AGAIN])))
 
@@ -413,30 +386,8 @@ assert max(masked_curve) == 0 < original_curve[0]
 # the share of images that would have to move. How large is it by chance? Two Retrains with different seeds tell.
 
 # %%
-names = list(found["class"])
-shares = {name: torch.tensor(found["class"][name][first]["answers"]) for name in names}
-figure = go.Figure(
-    go.Heatmap(
-        z=torch.stack(list(shares.values())) * 100,
-        x=list(class_task.classes),
-        y=[figures.LABELS[name] for name in names],
-        colorscale="Blues",
-        colorbar={"title": "%"},
-    )
-)
-figures.style(figure, "best answer other than the forgotten class", height=340)
-figure.update_yaxes(autorange="reversed")
-figure.update_xaxes(type="category")
-figures.show(
-    figure,
-    f"Where the forgotten images of class {class_task.label} go, one seed: share of images by answer, the forgotten class left out.",
-    "Heat map of answers by run. Most frequent: "
-    + ", ".join(
-        f"{figures.LABELS[name]} class {class_task.classes[int(p.argmax())]} ({100 * p.max():.0f} percent)"
-        for name, p in shares.items()
-    )
-    + ".",
-)
+caption = f"Where the forgotten images of class {class_task.label} go, one seed: share of images by answer, their class left out."
+audit_figures.show_answers(found["class"], first, class_task.classes, caption)
 GOING = [
     number("distance to Retrain's answers (%)", "answers_distance"),
     number("same answer (%)", "answers_agreement"),
@@ -458,8 +409,8 @@ if len(others) > 1:
 # \mathrm{ECE} = \sum_b \frac{n_b}{n}\, \big| \mathrm{accuracy}_b - \mathrm{confidence}_b \big| .
 # $$
 #
-# The level means little here. The digits' logits come from an embedding of unit norm and stay small after a short training, so that
-# the model is right far more often than it is sure. The difference to Retrain is what counts.
+# The level means little here. The logits come from an embedding of unit norm and stay small after a short training, so a
+# model can be right far more often than it is sure. The difference to Retrain is what counts.
 #
 # A case by hand: half of the answers come with confidence 0.8 and 60 of 100 are right; half come with 0.6 and all are right.
 
@@ -529,8 +480,8 @@ def same(z):
     return torch.zeros(len(z), dtype=torch.int64, device=z.device)
 
 
-test_z = {name: embed(net, class_task.forget_test, "float32").clone().cpu() for name, net in models.items()}
-forget_z = {name: embed(net, class_task.forget, "float32").clone().cpu() for name, net in models.items()}
+test_z = {name: exact_embeddings(net, class_task.forget_test) for name, net in models.items()}
+forget_z = {name: exact_embeddings(net, class_task.forget) for name, net in models.items()}
 for name in ("original", "retrain", "contrastive"):
     u, v = forget_z[name], test_z[name]
     tested = similarity.mmd_test(u, same(u), v, same(v))
@@ -575,9 +526,10 @@ for kind, findings in found.items():
     )
 
 # %% [markdown]
-# Retrain's forgotten images lie below the line, as they must: for Retrain they *are* unseen images. Its retained images tend to lie
-# above. The original's lie above in both. A method has to bring the first bar down and leave the second where Retrain has it. If
-# **both** go down, the method has made all training images look unseen, which is another thing than forgetting.
+# Retrain's forgotten images should lie below the line, since for Retrain they *are* unseen images. Where Retrain's retained
+# images and the original's lie above, they were memorised. A method has to bring the first bar down and leave the second
+# where Retrain has it. If **both** go down, the method has made all training images look unseen, which is another thing than
+# forgetting.
 
 # %% [markdown] tags=["exercise:15-3"]
 # ### Exercise 15-3 · A test without power
@@ -712,57 +664,31 @@ def flow(z, mu, near):
     return z
 
 
-def middle(net):
-    """The mean of the retained embeddings, on the CPU in float64."""
-    return embed(net, retained, "float32").clone().cpu().double().mean(dim=0)
-
-
 tuned = bouts["class"]["contrastive"][0].result.settings
 bare = replace(tuned, lambda_ce=0.0, weight_decay=0.0, freeze_batch_norm=True)
-rungs = {
-    "2. network, Eq. 6 alone": bare,
-    "3. and cross-entropy": replace(bare, lambda_ce=tuned.lambda_ce),
-    "4. Algorithm 1": tuned,
-}
-start = test_z["original"].double()
-mu = middle(original)
-near = float((test_z["contrastive"].double() @ F.normalize(middle(models["contrastive"]), dim=0)).mean())
+eased = replace(bare, lambda_ce=tuned.lambda_ce)
+rungs = {"2. network, Eq. 6 alone": bare, "3. and cross-entropy": eased, "4. Algorithm 1": tuned}
+start, ours = test_z["original"], models["contrastive"]
+mu, middle = (exact_embeddings(net, retained).mean(dim=0) for net in (original, ours))
+near = float((test_z["contrastive"] @ F.normalize(middle, dim=0)).mean())
 after = {"1. embeddings alone": flow(start, mu, near)}
 for name, chosen in rungs.items():
     net = unlearn("contrastive", original, class_task, chosen, first).model
-    after[name] = embed(net, class_task.forget_test, "float32").clone().cpu().double()
-after["Retrain"] = test_z["retrain"].double()
+    after[name] = exact_embeddings(net, class_task.forget_test)
+after["Retrain"] = test_z["retrain"]
 kept = {name: kept_structure(z, start) for name, z in after.items()}
 for name, z in after.items():
-    print(f"{name:26} structure kept {kept[name]:5.2f}, mean cosine in the class {float((z @ z.T).mean()):.3f}")
+    print(f"{name:26} structure kept {kept[name]:5.2f}, mean cosine in the class {cohesion(z):.3f}")
 
 # %%
 assert kept["1. embeddings alone"] > 0.8
-i, j = torch.triu_indices(len(start), len(start), 1)
-some = torch.randperm(len(i), generator=torch.Generator().manual_seed(0))[:400]
-figure = go.Figure()
-for (name, z), colour in zip(
-    after.items(),
-    ("#56b4e9", "#e69f00", "#cc79a7", figures.COLOURS["contrastive"], figures.COLOURS["retrain"]),
-    strict=True,
-):
-    ranks = stats.rankdata((z @ z.T)[i, j].numpy())[some] / len(i)
-    before = stats.rankdata((start @ start.T)[i, j].numpy())[some] / len(i)
-    figure.add_scatter(
-        x=100 * before,
-        y=100 * ranks,
-        mode="markers",
-        name=name,
-        marker={"size": 4, "color": colour, "opacity": 0.6},
-        visible=True if name[0] in "14R" else "legendonly",
-    )
-figures.style(figure, "rank of a pair's cosine in the original (%)", "its rank afterwards (%)", height=460)
+colours = ("#56b4e9", "#e69f00", "#cc79a7", figures.COLOURS["contrastive"], figures.COLOURS["retrain"])
+told = ", ".join(f"{name}, correlation {value:.2f}" for name, value in kept.items())
 figures.show(
-    figure,
-    "Pairs of unseen images of the forgotten class: near pairs on the right before, near pairs at the top after. A cloud along the diagonal is structure kept. Click the legend for the other rungs.",
-    "Scatter plot of rank against rank for "
-    + ", ".join(f"{name}, correlation {value:.2f}" for name, value in kept.items())
-    + ".",
+    audit_figures.ranks_figure(start, after, colours, ("1. embeddings alone", "4. Algorithm 1", "Retrain")),
+    "Pairs of unseen images of the forgotten class: near pairs on the right before, near pairs at the top after. A cloud "
+    "along the diagonal is structure kept. Click the legend for the other rungs.",
+    f"Scatter plot of rank against rank for {told}.",
 )
 
 # %% [markdown]
@@ -782,12 +708,8 @@ figures.show(
 # %%
 def memorised(member, right):
     """Accuracy on each image of the models that saw it, minus that of the others; both (models, images)."""
-    return torch.tensor(
-        [
-            right[member[:, i], i].double().mean() - right[~member[:, i], i].double().mean()
-            for i in range(member.shape[1])
-        ]
-    )
+    pairs = zip(member.T, right.T.double(), strict=True)
+    return torch.stack([hits[inside].mean() - hits[~inside].mean() for inside, hits in pairs])
 
 
 laptop = replace(lab.profile, name="laptop")  # recorded at this size alone
@@ -801,39 +723,20 @@ except DataFileError:
     shadows = None
     print(f"no memorisation is recorded for {lab.profile.dataset}: the next figures are left out")
 if shadows is not None:
-    order = scores.argsort(descending=True)
-    pick = torch.cat([order[:6], order[-6:]])
-    images = lab.dataset.train
-    if len(images) == len(scores):
-        figures.show(
-            figures.image_grid(
-                images.images[pick.to(images.device)].cpu().numpy(),
-                [f"{images.labels[i]}, mem {scores[i]:.2f}" for i in pick.tolist()],
-            ),
-            "Top: the most memorised training images; few models knew their class without having seen them. Bottom: images for which having "
-            "seen them made no difference beyond chance.",
-            "Two rows of six digits: the most and the least memorised, with label and score.",
-        )
-    figure = go.Figure(go.Histogram(x=scores, nbinsx=25, marker_color=figures.SET_COLOURS["train"]))
-    figures.style(figure, "memorisation (share of models)", "training images")
-    figures.show(
-        figure,
-        "How much each training image of the digits had to be memorised. Most are near zero.",
-        f"Histogram of memorisation scores of {len(scores)} images, from {scores.min():.2f} to {scores.max():.2f}.",
-    )
+    audit_figures.show_scores(scores, lab.dataset.train)
 
 # %% [markdown]
 # Now forget as many images as the sample task does, four times: the least memorised images of each class, those in its middle,
 # the most memorised ones, and random ones. Why *of each class*? The least memorised images of all come from a few easy classes;
-# without them Retrain would miss half a class, and the set would be hard for another reason. Each set has its own Retrain, and
-# there are three seeds.
+# without them Retrain would miss half a class, and the set would be hard for another reason. Each set has its own Retrain.
+# Three seeds are planned. Not all are recorded: an interval that is very wide has two, "one run" has one.
 
 # %%
 if shadows is not None:
-    display(Markdown("Accuracy on the forgotten images (%)\n\n" + grades.graded_table(graded, "metrics", "forget")))
-    display(
-        Markdown("Judge: forgotten against unseen (AUC, %)\n\n" + grades.graded_table(graded, "audit", "told_apart"))
-    )
+    accuracies = grades.graded_table(graded, "metrics", "forget")
+    judged = grades.graded_table(graded, "audit", "told_apart")
+    display(Markdown(f"Accuracy on the forgotten images (%)\n\n{accuracies}"))
+    display(Markdown(f"Judge: forgotten against unseen (AUC, %)\n\n{judged}"))
     grades.show_graded(
         graded,
         "metrics",
@@ -942,28 +845,17 @@ for (name, size, kind), findings in recorded.items():
 
 
 # %%
-def count(row, low, high):
-    """How many of a row's numbers lie in [low, high), and how many there are."""
-    known = [value for value in row if value is not None]
-    return f"{sum(low <= value < high for value in known)} of {len(known)}"
-
-
 for (name, size, kind), rows in come.items():
     for run in ("contrastive", "no_contrast", "scrub"):
         if run in rows:
-            print(
-                f"{name:8} {size:7} {kind:8} {figures.LABELS[run]:24} near Retrain (0.8 to 1.2) on {count(rows[run], 0.8, 1.2)} "
-                f"measures, less than half-way on {count(rows[run], -9e9, 0.5)}"
-            )
+            print(f"{name:8} {size:7} {kind:8} {figures.LABELS[run]:24} {audit_figures.near_and_far(rows[run])}")
 
 # The same method, two tasks, two answers: how far forgotten samples are from unseen ones; what is left of a class.
 PAIRS = (("samples", ALIKE[1]), ("samples", DEPTH[1]), ("class", READING[2]), ("class", AGAIN), ("class", INNER[1]))
 for kind, measure in PAIRS:
     findings = recorded["cifar10", "paper", kind]
     if "contrastive" in findings and len(findings["contrastive"]) > 1:
-        means = [audit_tables.values(findings, run, measure).mean for run in ("original", "contrastive", "retrain")]
-        told = "original {:.2f}, contrastive {:.2f}, Retrain {:.2f}".format(*means)
-        print(f"cifar10, paper, {kind:8} {measure.words:32} {told}")
+        print(f"cifar10, paper, {kind:8} {measure.words:32} {audit_figures.three_means(findings, measure)}")
         way = audit_tables.progress(findings, "contrastive", measure)
         if way is not None:
             assert way > 0.7 if kind == "samples" else way < 0.5

@@ -100,6 +100,29 @@ def test_spread_is_the_largest_minus_the_smallest() -> None:
     assert cells[8:13] == ["3.0", "6.0", "2", "66", "2 of 3"]
 
 
+def test_the_queue_is_closer_where_its_seeds_differ_less() -> None:
+    def group(method: str, variant: str, tests: list[float]) -> batches.Group:
+        scores = [{"test": value, "forget": 50.0} for value in tests]
+        goal = [{"test": 70.0, "forget": 60.0}, {"test": 80.0, "forget": 60.0}]
+        return batches.Group(method, variant, 1e-3, 4, scores, goal, [1, 1], ["rule", "rule"])
+
+    groups = [
+        group("contrastive", "batch 4", [60.0, 80.0]),
+        group("contrastive_queue", "batch 4", [70.0, 75.0]),
+        group("contrastive", "batch 9", [70.0, 71.0]),
+        group("contrastive_queue", "batch 9", [60.0, 75.0]),
+        group("contrastive", "batch 4, rate in proportion", [70.0, 71.0]),
+    ]
+    assert batches.spreads(groups).split("\n") == [
+        "one rate for all sizes: the queue's spread of test accuracy is the smaller one at 1 of 2 sizes",
+        "the rate in proportion: the queue's spread of test accuracy is the smaller one at 0 of 0 sizes",
+    ]
+    figure = batches.figure(groups)
+    assert [len(trace.x) for trace in figure.data] == [6, 6, 4, 4]
+    assert list(figure.data[2].y) == [70, 75, 60, 75]
+    assert figure.layout.shapes[0].y0 == 75, "Retrain's mean"
+
+
 def test_without_records_the_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
     assert batches.recorded("digits") == []

@@ -123,6 +123,17 @@ def test_cohesion_is_the_mean_pairwise_cosine() -> None:
         geometry.cohesion(z[:1])
 
 
+def test_tangents_and_pairs_equal_loops() -> None:
+    draw = torch.Generator().manual_seed(0)
+    z, gradient = F.normalize(torch.randn(5, 3, generator=draw), dim=1), torch.randn(5, 3, generator=draw)
+    found = geometry.tangent(gradient, z)
+    assert torch.allclose((found * z).sum(dim=1), torch.zeros(5), atol=1e-6)
+    assert torch.allclose(torch.linalg.cross(found, z), torch.linalg.cross(gradient, z), atol=1e-6), "the rest is kept"
+    rows = 7 * z
+    pairs = [float(F.cosine_similarity(rows[i], rows[j], dim=0)) for i in range(4) for j in range(i + 1, 4)]
+    assert geometry.pairwise_cosines(rows, most=4).tolist() == pytest.approx(pairs, abs=1e-6)
+
+
 def test_the_geometry_equals_loops(digits: Dataset, fitted: EmbeddingClassifier) -> None:
     for task in (forget_class(digits, 5), forget_samples(digits, 9)):
         found = geometry.forgotten_geometry(fitted, task)
@@ -143,6 +154,15 @@ def test_the_geometry_equals_loops(digits: Dataset, fitted: EmbeddingClassifier)
         assert found["nearest"] == pytest.approx(sum(nearest) / len(nearest), abs=1e-4)
         assert found["margin"] == pytest.approx(sum(margins) / len(margins), abs=1e-4)
         assert found["cohesion"] == pytest.approx(geometry.cohesion(z))
+    few = digits.train.first(12)
+    rows, labels = embed(fitted, few).tolist(), few.labels.tolist()
+    apart = [
+        sum(a * b for a, b in zip(rows[i], rows[j], strict=True))
+        for i in range(12)
+        for j in range(12)
+        if labels[i] != labels[j]
+    ]
+    assert geometry.between_classes(fitted, few) == pytest.approx(sum(apart) / len(apart), abs=1e-3)
 
 
 def on_a_gpu(folder: Path, **run: Any) -> None:

@@ -21,7 +21,7 @@ from cu_helpers.experiments import (
 from cu_helpers.metrics import evaluate
 from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import read_runs
-from cu_helpers.training import TrainSettings
+from cu_helpers.training import TrainSettings, accuracy
 from cu_helpers.unlearning import ContrastiveSettings, Stopping
 
 
@@ -54,7 +54,8 @@ def test_a_trace_starts_at_the_original_and_ends_at_the_result(digits: Dataset, 
     task = make_task(digits, tiny, "class", 0)
     original = original_model(digits, tiny, 0)
     settings = replace(tiny.settings("contrastive", "class"), stopping=Stopping(rule="none", check_every=1))
-    rows = trace("contrastive", original, task, settings)
+    rows = trace("contrastive", original, task, settings, also=lambda model: {"retained": accuracy(model, task.retain)})
+    assert [row["retained"] for row in rows] == [row["retain"] for row in rows]
     assert [row["steps"] for row in rows] == [0, 1, 2, 3]
     start = evaluate(original.model, task)
     assert {key: rows[0][key] for key in start} == start

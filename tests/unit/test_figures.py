@@ -60,12 +60,31 @@ def test_the_image_grid_shows_each_image_once() -> None:
     assert [note.text for note in figure.layout.annotations] == [str(i) for i in range(7)]
 
 
-def test_the_circle_animation_moves_only_the_anchors() -> None:
-    figure = figures.circle_animation({"A": [0, 90]}, [[0, 10], [180, 190]], ["0", "1"])
-    assert [frame.name for frame in figure.frames] == ["0", "1"]
-    assert figure.frames[1].data[0].x[0] == pytest.approx(-0.92)
-    assert figure.frames[1].traces == (2,)
-    assert len(figure.layout.sliders[0].steps) == 2
+def test_curves_with_looks_have_their_colour_and_dash_and_no_markers() -> None:
+    looks = {"retrain": (None, "dot"), "other": ("#123456", "dash")}
+    figure = figures.lines({"retrain": ([1], [2]), "other": ([1], [3])}, "x", "y", looks)
+    assert [(line.mode, line.line.dash, line.line.color) for line in figure.data] == [
+        ("lines", "dot", None),
+        ("lines", "dash", "#123456"),
+    ]
+    figures.add_measured(figure, np.array([1, 2]), [3.0, 4.0], "simulated", "#d55e00")
+    assert list(figure.data[2].y) == [3, 4]
+    assert (figure.data[2].mode, figure.data[2].marker.symbol) == ("markers", "diamond-open")
+
+
+def test_grouped_bars_and_boxes_show_their_numbers() -> None:
+    figure = figures.grouped_bars({"a": [1.0, 2.0], "b": [3.0, 4.0]}, ["p", "q"], ("x", "y"), ("#111111", "#222222"))
+    assert [(bar.name, list(bar.x), list(bar.y)) for bar in figure.data] == [
+        ("a", ["p", "q"], [1, 2]),
+        ("b", ["p", "q"], [3, 4]),
+    ]
+    assert figure.data[0].error_y.array is None
+    spread = {"a": [0.1, 0.2]}
+    figure = figures.grouped_bars({"a": [1.0, 2.0]}, ["p", "q"], ("x", "y"), ("#111111",), spread)
+    assert list(figure.data[0].error_y.array) == [0.1, 0.2]
+    boxed = figures.boxes({"retrain": np.arange(100.0), "b": [5.0]}, "value", ("#111111", "#222222"), most=10)
+    assert [list(box.y) for box in boxed.data] == [list(range(0, 100, 10)), [5]]
+    assert boxed.data[0].name == "Retrain"
 
 
 def test_methods_have_a_colour_and_a_name_of_their_own() -> None:

@@ -21,6 +21,10 @@ def test_logits_and_embeddings_equal_one_image_at_a_time(
         with torch.no_grad():
             torch.testing.assert_close(logits[row], tiny_model(x)[0])
             torch.testing.assert_close(embeddings[row], tiny_model.encode(x)[0])
+    exact = inference.exact_embeddings(tiny_model, tiny_images)
+    assert (exact.dtype, exact.device) == (torch.float64, CPU)
+    assert torch.equal(exact, embeddings.double())
+    exact.requires_grad_()  # no inference tensor: a chapter may ask for gradients
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 24, 100, None])
