@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from .audit_tables import Findings, Measure, progress, values
+from .audit_measures import Measure
+from .audit_tables import Findings, own_cell, progress
 from .data import ImageData
 from .figures import LABELS, SET_COLOURS, image_grid, lines, show, style
 
@@ -126,4 +127,4 @@ def near_and_far(row: Sequence[float | None]) -> str:
 def three_means(findings: Findings, measure: Measure) -> str:
     """A measure of the original, of contrastive unlearning and of Retrain, means over seeds, as text."""
     names = ("original", "contrastive", "retrain")
-    return ", ".join(f"{LABELS[name]} {values(findings, name, measure).mean:.2f}" for name in names)
+    return ", ".join(f"{LABELS[name]} {own_cell(findings, name, measure)}" for name in names)

@@ -1,12 +1,12 @@
 """Audits of many models side by side: each against the original and Retrain of its own seed."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from .arena import Bout
+from .audit_measures import Measure
 from .audits import LIMIT, Audit, audit_all
 from .comparison import rows_of
 from .figures import COLOURS, GREY, LABELS, SET_COLOURS, bars, show, style
@@ -18,72 +18,6 @@ from .results import read_runs
 Findings = dict[str, dict[int, Audit]]  # name of a run -> seed -> audit
 
 NONE_AUDITED = "No audited run is recorded in this copy of the book."
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of an audit: how to read it, what a reader calls it, and its decimals.
-
-    censored: whether the number is only known to be larger, such as the steps of a curve that was cut.
-    """
-
-    words: str
-    read: Callable[[Audit], float]
-    digits: int = 1
-    censored: Callable[[Audit], bool] = lambda _: False
-
-
-def number(words: str, key: str, digits: int = 1) -> Measure:
-    """The audit's own number `key`."""
-    return Measure(words, lambda found: _number(found, key), digits)
-
-
-def difference(words: str, key: str, other: str, digits: int = 1) -> Measure:
-    """`key` minus `other` of the same audit, such as forgotten minus unseen."""
-    return Measure(words, lambda found: _number(found, key) - _number(found, other), digits)
-
-
-def ratio(words: str, key: str, other: str, digits: int = 2) -> Measure:
-    """`key` over `other` of the same audit, such as MMD over its limit."""
-    return Measure(words, lambda found: _number(found, key) / _number(found, other), digits)
-
-
-def steps(words: str, key: str, level: float) -> Measure:
-    """The first step at which the curve `key` has reached `level` percent; its last, censored, if it never does."""
-
-    def reached(found: Audit) -> list[int]:
-        curve = found[key]
-        assert isinstance(curve, list)
-        return [at for at, value in enumerate(curve) if value >= level]
-
-    def first(found: Audit) -> float:
-        curve = found[key]
-        assert isinstance(curve, list)
-        return float((reached(found) or [len(curve) - 1])[0])
-
-    return Measure(words, first, censored=lambda found: not reached(found))
-
-
-def relearned(words: str, key: str = "relearn_steps", curve: str = "relearn_curve") -> Measure:
-    """Steps of a relearning whose curve ends where it succeeded; censored at its last step if it never did."""
-
-    def last(found: Audit) -> int:
-        measured = found[curve]
-        assert isinstance(measured, list)
-        return len(measured) - 1
-
-    return Measure(
-        words,
-        lambda found: min(_number(found, key), float(last(found))),
-        censored=lambda found: _number(found, key) > last(found),
-    )
-
-
-def _number(found: Audit, key: str) -> float:
-    value = found[key]
-    if isinstance(value, list):
-        raise ValueError(f"{key} is a list of {len(value)} numbers; expected a single one, such as margin")
-    return value
 
 
 def recorded_audits(dataset: str, kind: str, model: str = "resnet18", profile: str = "laptop") -> Findings:
@@ -143,7 +77,7 @@ def _cell(found: Interval | None, digits: int, sign: str = "") -> str:
     return f"{middle} (one run)" if math.isnan(found.half) else f"{middle} ± {found.half:.{digits}f}"
 
 
-def _own_cell(findings: Findings, name: str, measure: Measure) -> str:
+def own_cell(findings: Findings, name: str, measure: Measure) -> str:
     """Mean and interval; where runs are censored, how many, and the mean of the others alone."""
     audits = findings[name].values()
     known = [measure.read(audit) for audit in audits if not measure.censored(audit)]
@@ -165,7 +99,7 @@ def audit_table(findings: Findings, measures: Sequence[Measure]) -> str:
     for name, audits in findings.items():
         cells = [LABELS.get(name, name), str(len(audits))]
         for measure in measures:
-            cells.append(_own_cell(findings, name, measure))
+            cells.append(own_cell(findings, name, measure))
             own = gap(findings, name, measure)
             cells.append("reference" if name == "retrain" else _cell(own, measure.digits, "+"))
         lines.append("| " + " | ".join(cells) + " |")

@@ -8,7 +8,7 @@ import torch
 from conftest import image_data
 from torch.nn import functional as F
 
-from cu_helpers import audit_figures, audit_tables
+from cu_helpers import audit_figures, audit_measures
 from cu_helpers.audit_tables import Findings
 
 Shown = list[tuple[go.Figure, str, str]]
@@ -35,10 +35,12 @@ def findings() -> Findings:
 
 
 def test_words_say_how_far_each_run_has_come(findings: Findings) -> None:
-    measure = audit_tables.number("neighbours (%)", "knn_z")
+    measure = audit_measures.number("neighbours (%)", "knn_z")
     lines = audit_figures.told_progress(findings, [measure]).split("\n")
     assert [line.split() for line in lines] == [["Contrastive", "+0.50"], ["Logit", "mask", "+0.00"]]
-    assert audit_figures.three_means(findings, measure) == "Original 90.50, Contrastive 60.50, Retrain 30.50"
+    assert audit_figures.three_means(findings, measure) == (
+        "Original 90.5 ± 6.4, Contrastive 60.5 ± 6.4, Retrain 30.5 ± 6.4"
+    )
     single: Findings = {name: {0: of[0]} for name, of in findings.items()}
     assert audit_figures.told_progress(single, [measure]).split("\n")[0].split(maxsplit=1)[1] == "not told"
     told = audit_figures.near_and_far([0.8, 1.19, 1.2, 0.5, 0.49, -3.0, None])

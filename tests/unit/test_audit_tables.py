@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from records import write_run
 
-from cu_helpers import audit_tables
-from cu_helpers.audit_tables import Findings, Measure
+from cu_helpers import audit_measures, audit_tables
+from cu_helpers.audit_measures import Measure
+from cu_helpers.audit_tables import Findings
+from cu_helpers.audits import Audit
 
-KNN = audit_tables.number("neighbours (%)", "knn_z")
+KNN = audit_measures.number("neighbours (%)", "knn_z")
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_gaps_are_paired_by_seed(findings: Findings) -> None:
     assert found.mean == pytest.approx((30 + 27) / 2)
     assert found.count == 2, "a seed without a Retrain has no gap"
     assert found.half == pytest.approx(12.706204736 * math.sqrt(4.5) / math.sqrt(2))
-    table = audit_tables.audit_table(findings, [KNN, audit_tables.number("margin", "margin", 2)])
+    table = audit_tables.audit_table(findings, [KNN, audit_measures.number("margin", "margin", 2)])
     assert row(table, "SCRUB")[:2] == ["SCRUB", "3"]
     assert row(table, "SCRUB")[2].startswith("44.0 ± ")
     assert row(table, "SCRUB")[3] == f"+28.5 ± {found.half:.1f}"
@@ -50,7 +52,7 @@ def test_gaps_are_paired_by_seed(findings: Findings) -> None:
 
 
 def test_progress_runs_from_the_original_to_retrain(findings: Findings) -> None:
-    margin = audit_tables.number("margin", "margin")
+    margin = audit_measures.number("margin", "margin")
     assert audit_tables.progress(findings, "scrub", margin) is None, "apart by 0.5 and 0.6, which two seeds cannot show"
     findings["original"][1]["margin"] = 0.6
     assert audit_tables.progress(findings, "scrub", margin) == pytest.approx(1)
@@ -69,19 +71,19 @@ def test_progress_of_a_run_with_few_seeds_is_over_its_own(findings: Findings) ->
 
 
 def test_measures_read_differences_and_curves(findings: Findings) -> None:
-    audit: audit_tables.Audit = {"margin": 0.5, "margin_unseen": 0.2, "curve": [50.0, 90.0, 96.0, 100.0]}
-    assert audit_tables.difference("d", "margin", "margin_unseen").read(audit) == pytest.approx(0.3)
-    assert audit_tables.ratio("r", "margin", "margin_unseen").read(audit) == pytest.approx(2.5)
+    audit: Audit = {"margin": 0.5, "margin_unseen": 0.2, "curve": [50.0, 90.0, 96.0, 100.0]}
+    assert audit_measures.difference("d", "margin", "margin_unseen").read(audit) == pytest.approx(0.3)
+    assert audit_measures.ratio("r", "margin", "margin_unseen").read(audit) == pytest.approx(2.5)
     for level, expected in ((40, 0), (95, 2), (100, 3), (101, 3)):
-        measure = audit_tables.steps("s", "curve", level)
+        measure = audit_measures.steps("s", "curve", level)
         assert measure.read(audit) == expected
         assert measure.censored(audit) == (level == 101)
-    again = audit_tables.relearned("again")
+    again = audit_measures.relearned("again")
     for taken, expected in ((2.0, (2.0, False)), (3.0, (2.0, True))):
-        cut: audit_tables.Audit = {"relearn_steps": taken, "relearn_curve": [0.0, 50.0, 96.0]}
+        cut: Audit = {"relearn_steps": taken, "relearn_curve": [0.0, 50.0, 96.0]}
         assert (again.read(cut), again.censored(cut)) == expected
     with pytest.raises(ValueError, match="expected a single one"):
-        audit_tables.number("c", "curve").read(audit)
+        audit_measures.number("c", "curve").read(audit)
 
 
 def test_records_without_an_audit_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +118,7 @@ def test_a_curve_that_was_cut_is_no_number() -> None:
         "retrain": {0: {"curve": slow}, 1: {"curve": slow}},
         "scrub": {0: {"curve": slow}, 1: {"curve": quick}},
     }
-    measure = audit_tables.steps("steps", "curve", 95)
+    measure = audit_measures.steps("steps", "curve", 95)
     table = audit_tables.audit_table(found, [measure])
     assert row(table, "Retrain")[2:] == ["> 2 in 2 of 2", "reference"]
     assert row(table, "SCRUB")[2:] == ["> 2 in 1 of 2, else 1.0", "–"]
