@@ -13,6 +13,7 @@ CLAIMS = (
     Claim("Nearest to Retrain on samples", "5.3, Table 3", main.nearest_on_samples),
     Claim("Fastest at forgetting samples", "5.3, Table 5", main.fastest("samples")),
     Claim("Lowest attack rate", "5.3, Table 4", privacy.lowest_attack),
+    Claim("Forgotten samples withstand a stronger attack (our control)", "5.3", privacy.withstands_u_lira),
     Claim("The CE term helps forgetting itself", "4, Eq. 7", main.ce_helps_forgetting),
     Claim(
         "The contrast forgets a class (our control)",

@@ -3,9 +3,13 @@
 from .attack_reports import PAPER_ATTACK, rate_reader, recorded_reports, verdict_of
 from .claim_evidence import NEAR, STAYS, at_scale, average
 from .claims import OPEN, Outcome, fewest, of_parts
+from .errors import DataFileError
 from .figures import LABELS
 from .grid_parts import PAPER_METHODS
 from .readings import main_runs
+from .roc import auc
+from .shadow_attacks import u_lira
+from .shadow_runs import read_shadows
 
 
 def lowest_attack(dataset: str, profile: str) -> Outcome | None:
@@ -40,6 +44,29 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
     evidence = f"member rate in {len(working)} of {len(readings)} readings that work: {'; '.join(told)}"
     missing = [LABELS[method] for method in PAPER_METHODS["samples"] if method not in reports]
     return Outcome(scale, of_parts(*parts), evidence + (f"; not attacked: {', '.join(missing)}" if missing else ""))
+
+
+def withstands_u_lira(dataset: str, profile: str) -> Outcome | None:
+    """U-LiRA's AUC on forgotten samples: its interval meets Retrain's, and lies below the original's.
+
+    The attack is believed if the original's interval lies above Retrain's. AUC of 0.5 is chance.
+    """
+    try:
+        records = read_shadows(profile, dataset)
+    except DataFileError:
+        return None
+    found = {stage: auc(*u_lira(records, stage)) for stage in records.phi}
+    ours, original, retrained = (found[stage] for stage in ("contrastive", "original", "retrain"))
+    scale = f"{dataset}, profile {profile}, {len(records.trained)} shadow models"
+    order = sorted(
+        (stage for stage in found if stage not in ("original", "retrain")), key=lambda stage: found[stage].value
+    )
+    evidence = f"AUC: Retrain {retrained}, Original {original}; " + ", ".join(
+        f"{LABELS[stage]} {found[stage]}" for stage in order
+    )
+    if original.low <= retrained.high:
+        return Outcome(scale, OPEN, f"the attack does not tell the original from Retrain; {evidence}")
+    return Outcome(scale, of_parts(ours.low <= retrained.high, ours.high < original.low), evidence)
 
 
 def like_unseen(dataset: str, profile: str) -> Outcome | None:

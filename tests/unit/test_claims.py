@@ -1,8 +1,10 @@
 """Verdicts from made-up records whose answer is known, and the tables with links to their records."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from records import write_run
 
@@ -129,6 +131,25 @@ def test_the_attack_rate_is_judged_in_every_reading_that_works_on_the_original(f
     assert found.evidence.endswith("not attacked: Gradient ascent, Fisher, LCODEC")
     put(folder, "finetune", attack=attack(49, 80, (60, 80)), **common)
     assert says(privacy.lowest_attack(*PLACE)) == FAILS
+
+
+@pytest.mark.parametrize(
+    ("ours", "original", "expected"), [(0.0, 3.0, HOLDS), (1.5, 3.0, IN_PART), (2.9, 3.0, FAILS), (0.0, 0.1, OPEN)]
+)
+def test_a_stronger_attack_is_believed_where_it_finds_what_was_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, ours: float, original: float, expected: str
+) -> None:
+    """Scores of members lie this far above those of others, whose spread is one; Retrain's lie level."""
+    draw = np.random.default_rng(0)
+    above = {"contrastive": ours, "original": original, "retrain": 0.0}
+    scores = {stage: (draw.normal(size=200) + far, draw.normal(size=200)) for stage, far in above.items()}
+    assert privacy.withstands_u_lira("digits", "laptop") is None, "no shadow model is recorded"
+    records = SimpleNamespace(phi=above, trained=[None] * 40)
+    monkeypatch.setattr(privacy, "read_shadows", lambda *_: records)
+    monkeypatch.setattr(privacy, "u_lira", lambda _, stage: scores[stage])
+    found = privacy.withstands_u_lira("digits", "laptop")
+    assert found is not None
+    assert (found.says, found.scale) == (expected, "digits, profile laptop, 40 shadow models")
 
 
 def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path) -> None:
