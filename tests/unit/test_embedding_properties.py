@@ -12,7 +12,7 @@ from strategies import FEW, order, rows, seeds, some_of_each, turn
 from torch import Tensor
 
 from cu_helpers.geometry import class_centres, cohesion, margins
-from cu_helpers.similarity import inner_structure, linear_cka, mmd_test, pair_cosines, rbf_kernel
+from cu_helpers.similarity import inner_structure, linear_cka, mmd_test, pair_cosines, rbf_kernel, squared_mmd
 
 
 @given(seeds, st.integers(1, 8), st.integers(1, 5))
@@ -70,6 +70,23 @@ def test_the_kernel_is_symmetric_between_0_and_1_and_knows_no_scale(seed: int, c
     torch.testing.assert_close(rbf_kernel(3 * x + 1), kernel, rtol=1e-6, atol=1e-8)
     rank = order(count, seed)
     torch.testing.assert_close(rbf_kernel(x[rank]), kernel[rank][:, rank])
+
+
+@given(seeds, st.integers(2, 5), st.integers(2, 5))
+@settings(max_examples=FEW)
+def test_squared_mmd_is_three_means_of_pairs_and_turns_with_the_samples(seed: int, n: int, m: int) -> None:
+    kernel = rbf_kernel(rows(n + m, 3, seed))
+    first = order(n + m, seed)[:n].tolist()
+    second = [i for i in range(n + m) if i not in first]
+    groups = torch.tensor([[float(i in first)] for i in range(n + m)], dtype=torch.float64)
+
+    def mean(a: list[int], b: list[int]) -> float:
+        pairs = [float(kernel[i, j]) for i in a for j in b if i != j]
+        return sum(pairs) / len(pairs)
+
+    expected = mean(first, first) + mean(second, second) - 2 * mean(first, second)
+    assert squared_mmd(kernel, groups).tolist() == pytest.approx([expected])
+    assert squared_mmd(kernel, 1 - groups).tolist() == pytest.approx([expected])
 
 
 def two_samples(seed: int, shift: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
