@@ -165,8 +165,8 @@ def test_linear_attacks_see_a_class_that_members_have_more_often() -> None:
 
 @pytest.mark.parametrize(("seed", "attack_model"), [(0, "logistic"), (3, "mlp")])
 def test_rates_are_what_a_balanced_draw_by_the_seed_gives(seed: int, attack_model: str) -> None:
-    """The members are drawn first. A seed that reached the draw and not the attack model would show with the MLP."""
-    members, others, target = random(50, 0) + 0.3, random(35, 1), random(64, 2)
+    """The members are drawn first, and the MLP starts from the same seed."""
+    members, others, target = random(50, 0) + 0.3, random(35, 1), random(800, 2)
     draw = np.random.default_rng(seed)
     chosen = [np.sort(draw.permutation(count)[:35]) for count in (50, 35)]
     kept = [of[rows].double().softmax(dim=1).numpy() for of, rows in zip((members, others), chosen, strict=True)]
@@ -175,6 +175,9 @@ def test_rates_are_what_a_balanced_draw_by_the_seed_gives(seed: int, attack_mode
     rates = member_rates(members, others, {"x": target, "y": members}, seed, attack_model=attack_model)
     assert rates["x"] == 100 * np.mean(says == 1)
     assert list(rates) == ["x", "y"]
+    if attack_model == "mlp":
+        otherwise = fit_attack(*kept, attack_model).predict(target.double().softmax(dim=1).numpy())
+        assert np.mean(otherwise) != np.mean(says), "an MLP from another seed would be seen"
     if seed == 0:
         assert member_rates(members, others, {"x": target})["x"] == rates["x"], "both are the defaults"
 
