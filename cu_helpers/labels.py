@@ -7,8 +7,8 @@ from torch import Tensor
 def check_labels(labels: Tensor, rows: int, classes: int | None = None, name: str = "labels") -> None:
     """Raise ValueError unless there is one label for each of `rows` rows.
 
-    labels: (rows,). classes: where labels count or index classes, how many there are; then they must be int64, from 0 to
-    classes - 1. name: what the message calls them.
+    labels: (rows,). classes: where labels count or index classes, how many there are; then they must be int64, from 0
+    to classes - 1. name: what the message calls them.
     """
     wanted = "a whole number (torch.int64)" if classes is not None else "one label"
     if labels.shape != (rows,) or (classes is not None and labels.dtype != torch.int64):
