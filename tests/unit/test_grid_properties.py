@@ -107,7 +107,7 @@ def test_gaps_and_the_product_of_nearness_turn_with_the_sides(
     for name in set(measured) - set(goal):
         with pytest.raises(ValueError, match=f"{name} is not measured on both sides"):
             tug_of_war(measured, goal, [name])
-    with pytest.raises(ValueError, match="^forget, test is not measured on both sides; expected"):
+    with pytest.raises(ValueError, match=r"^forget, test is not measured on both sides; expected"):
         tug_of_war({}, goal, ["forget", "test"])
 
 

@@ -39,7 +39,7 @@ from cu_helpers.unlearning import (
     UnsirSettings,
     unlearn,
 )
-from cu_helpers.unlearning.contrastive import MINI_IMAGENET_DIM, retained_batch, unlearning_loss
+from cu_helpers.unlearning.contrastive import MINI_IMAGENET_DIM, contrastive, retained_batch, unlearning_loss
 
 NO_RULE = Stopping(rule="none")
 SHORT: dict[str, Any] = {
@@ -122,7 +122,12 @@ def test_the_input_model_stays_and_a_seed_repeats_bit_for_bit(
     assert off_the_clock(first) == off_the_clock(again)
     assert method == "logit_mask" or bits(first.model) != bits(other.model)
     assert not first.model.training
-    assert first.method == method
+    assert (first.method, first.settings) == (method, SHORT[method])
+
+
+def test_contrastive_without_a_seed_takes_zero(model: EmbeddingClassifier, tasks: dict[str, ForgetTask]) -> None:
+    plain = contrastive(copy.deepcopy(model), tasks["class"], SHORT["contrastive"]).model
+    assert bits(plain) == bits(unlearn("contrastive", model, tasks["class"], SHORT["contrastive"], seed=0).model)
 
 
 def plain_contrastive(
