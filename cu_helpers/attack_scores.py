@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .labels import check_labels
+
 
 def _check(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.ndim != 2 or logits.shape[1] < 2 or labels.shape != logits.shape[:1]:
@@ -15,12 +17,17 @@ def _check(logits: Tensor, labels: Tensor) -> Tensor:
             f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; "
             "expected (n, classes) with two classes or more, and (n,)"
         )
+    check_labels(labels, len(logits), logits.shape[1])
     check_finite(logits)
     return logits.double()
 
 
 def check_finite(logits: Tensor) -> None:
-    """Raise ValueError if a model's outputs (n, classes) are not all finite."""
+    """Raise ValueError if a model's outputs are no table (n, classes) or not all finite."""
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"a model's outputs have shape {tuple(logits.shape)}; expected (n, classes) with two classes or more"
+        )
     bad = int((~logits.isfinite()).any(dim=1).sum())
     if bad:
         raise ValueError(

@@ -29,9 +29,9 @@ def calibration_verdict(forgotten: float, held_out: float, least: float = LEAST_
     non-members (held_out below `least`), or if it calls the forgotten images non-members (less than
     half as far above the unseen ones as the held-out members are).
     """
-    if held_out < least:
+    if not held_out >= least:  # so that NaN, which is no power, is broken too
         return Verdict(False, f"broken: too weak (power {held_out:.1f}, at least {least:g} asked)")
-    if forgotten < held_out / 2:
+    if not forgotten >= held_out / 2:
         return Verdict(
             False, f"broken: calls the original's forgotten images non-members ({forgotten:.1f} of {held_out:.1f})"
         )

@@ -235,9 +235,13 @@ def forget_these(dataset: Dataset, index: Tensor, seed: int = 0) -> ForgetTask:
     """The task of forgetting the training images at the positions `index` (n,).
 
     seed: recorded with the task; nothing is drawn. Raises ValueError if a position is named twice or is not there,
-    or if all or none are named.
+    if all or none are named, or for a mask in the positions' place.
     """
     train = dataset.train
+    if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
+        raise ValueError(
+            f"the positions are {index.dtype} of shape {tuple(index.shape)}; expected whole numbers of shape (n,)"
+        )
     found = torch.unique(index)
     if len(found) != len(index) or not 1 <= len(index) < len(train) or found[0] < 0 or found[-1] >= len(train):
         raise ValueError(

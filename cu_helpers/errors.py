@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import fields
+from numbers import Integral, Real
 
 
 class DataFileError(OSError):
@@ -44,13 +46,20 @@ def choose(kind: str, name: str, known: "tuple[str, ...] | list[str]") -> str:
 def check_settings(settings: object, positive: Iterable[str] = (), not_negative: Iterable[str] = ()) -> None:
     """Raise ValueError for the first named field that is not a finite number above zero (or at least zero).
 
-    A field that is None is left alone: its class says what None means.
+    settings: a dataclass. A field that is None is left alone: its class says what None means. A field that is declared
+    int must hold a whole number: a batch of 2.5 images would end in an error deep inside a loop.
     """
+    whole = {field.name for field in fields(settings) if field.type in (int, int | None)}  # type: ignore[arg-type]
     for names, least, wanted in (
         (positive, math.ulp(0.0), "a finite number above 0"),
         (not_negative, 0.0, "0 or more"),
     ):
         for name in names:
             value = getattr(settings, name)
-            if value is not None and not (math.isfinite(value) and value >= least):
+            if value is None:
+                continue
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and value >= least):
                 raise ValueError(f"{type(settings).__name__}: {name} is {value!r}; expected {wanted}")
+            if name in whole and not isinstance(value, Integral):
+                raise ValueError(f"{type(settings).__name__}: {name} is {value!r}; expected a whole number")

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from .data import ForgetTask, ImageData
 from .inference import embed, exact_embeddings
+from .labels import check_labels
 from .models import EmbeddingClassifier
 
 
@@ -13,7 +14,9 @@ def class_centres(z: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Unit-norm mean direction (classes, d) of the embeddings z (n, d) of each class.
 
     A class without an image has a centre of zeros, which has cosine 0 with everything.
+    Raises ValueError for labels (n,) that are not from 0 to classes - 1.
     """
+    check_labels(labels, len(z), classes)
     sums = torch.zeros(classes, z.shape[1], dtype=z.dtype, device=z.device).index_add_(0, labels, z)
     return F.normalize(sums, dim=1)
 
@@ -53,7 +56,9 @@ def margins(z: Tensor, labels: Tensor, own: Tensor, others: Tensor) -> tuple[Ten
 
     own, others: unit-norm centres (classes, d). The margin is the cosine with the own class's centre in `own` minus
     the cosine with the nearest of the other classes' centres in `others`.
+    Raises ValueError for labels (n,) without a centre.
     """
+    check_labels(labels, len(z), len(own))
     nearest = (z @ others.T).scatter(1, labels[:, None], -torch.inf).max(dim=1).values
     return (z * own[labels]).sum(dim=1) - nearest, nearest
 

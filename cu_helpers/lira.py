@@ -14,6 +14,11 @@ Mask = NDArray[np.bool_]
 SPREADS = ("each", "shared")
 
 
+def _check_finite(*phi: Array) -> None:
+    if not all(np.isfinite(values).all() for values in phi):
+        raise ValueError("phi holds NaN or infinite values; look for NaN in the models' outputs")
+
+
 def _check(observed: ArrayLike, references: ArrayLike, first: Mask, second: Mask, least: int) -> tuple[Array, Array]:
     seen, known = np.asarray(observed, dtype=np.float64), np.asarray(references, dtype=np.float64)
     shapes = {"references": known.shape, "first": first.shape, "second": second.shape}
@@ -23,8 +28,7 @@ def _check(observed: ArrayLike, references: ArrayLike, first: Mask, second: Mask
             + ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             + "; expected (n,) and three times (models, n)"
         )
-    if not np.isfinite(seen).all() or not np.isfinite(known).all():
-        raise ValueError("phi holds NaN or infinite values; look for NaN in the models' outputs")
+    _check_finite(seen, known)
     if (first & second).any():
         raise ValueError("a model is in both masks for one target; expected two masks that exclude each other")
     for name, mask in (("first", first), ("second", second)):
@@ -104,7 +108,8 @@ def rmia_scores(
     label, and p(x) its mean over reference models, both kinds weighing half. observed, references,
     first, second: phi and masks as in `gaussian_scores`, one model of each kind or more. population (m,),
     population_references (models, m): phi of images that no model was trained on. gamma: 1 is what
-    the authors' code has. Raises ValueError as `gaussian_scores` does.
+    the authors' code has. Raises ValueError as `gaussian_scores` does, also for the population, or for a gamma
+    that is not above 0.
     """
     seen, known = _check(observed, references, first, second, least=1)
     z, z_known = np.asarray(population, dtype=np.float64), np.asarray(population_references, dtype=np.float64)
@@ -113,6 +118,9 @@ def rmia_scores(
             f"population has shape {z.shape} and population_references {z_known.shape}; "
             f"expected (m,) and ({len(known)}, m) with m >= 1"
         )
+    _check_finite(z, z_known)
+    if not 0 < gamma < np.inf:
+        raise ValueError(f"gamma is {gamma!r}; expected a finite number above 0")
     known, z_known = log_confidence(known), log_confidence(z_known)
     log_p = np.logaddexp(_log_mean(known, first), _log_mean(known, second)) - np.log(2)
     ratio = log_confidence(seen) - log_p

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .devices import generator
 from .errors import DataFileError
+from .labels import check_labels
 from .profiles import Profile
 from .results import results_folder
 
@@ -33,6 +34,11 @@ def memorisation(shadows: Shadows) -> Tensor:
     The subsampled estimate of Feldman and Zhang 2020, eq. 1 and section 2: accuracy among the models whose training
     set holds the image minus accuracy among the others. Raises ValueError if an image is in every set or in none.
     """
+    if shadows.member.ndim != 2 or shadows.member.shape != shadows.right.shape:
+        raise ValueError(
+            f"member has shape {tuple(shadows.member.shape)} and right {tuple(shadows.right.shape)}; "
+            "expected (models, n) in both"
+        )
     member, right = shadows.member.double(), shadows.right.double()
     inside, outside = member.sum(dim=0), (1 - member).sum(dim=0)
     lacking = ((inside == 0) | (outside == 0)).nonzero()[:, 0].tolist()
@@ -48,10 +54,14 @@ def graded(scores: Tensor, labels: Tensor, count: int, seed: int = 0) -> dict[st
 
     scores, labels: (n,). Zhao et al. 2024 grade all images together. Within classes every set has the same classes:
     else the lowest scores would take most of an easy class away, and Retrain would miss the class and not the images.
-    seed: orders equals. Raises ValueError if there are fewer than three times `count` scores.
+    seed: orders equals. Raises ValueError if there are fewer than three times `count` scores, or not one finite
+    score and one label an image.
     """
     if not 1 <= count <= len(scores) // 3:
         raise ValueError(f"three sets of {count} images were asked for; expected 1 to {len(scores) // 3} in each")
+    check_labels(labels, len(scores))
+    if not bool(scores.isfinite().all()):
+        raise ValueError("a score is NaN or infinite; expected a finite one for each image, to put them in order")
     shuffled = torch.randperm(len(scores), generator=generator(seed, torch.device("cpu"))).to(scores.device)
     order = shuffled[scores[shuffled].argsort(stable=True)]
     place = torch.empty(len(scores), dtype=torch.float64, device=scores.device)

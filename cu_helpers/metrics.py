@@ -54,10 +54,14 @@ def gaps(measured: Mapping[str, float], reference: Mapping[str, float]) -> dict[
 def tug_of_war(measured: Mapping[str, float], reference: Mapping[str, float], names: Sequence[str]) -> float:
     """Product of 1 - |gap| / 100 over the named accuracies (percent): 1 is Retrain, 0 is far away.
 
-    ToW of Zhao et al. 2024, section 3, with the sets that are named. Raises ValueError for no name.
+    ToW of Zhao et al. 2024, section 3, with the sets that are named. Raises ValueError for no name, or one
+    that a side lacks.
     """
     if not names:
         raise ValueError("no accuracy is named; expected at least one, such as forget")
+    lacking = [name for name in names if name not in measured or name not in reference]
+    if lacking:
+        raise ValueError(f"{', '.join(lacking)} is not measured on both sides; expected it among both accuracies")
     return math.prod(1 - abs(measured[name] - reference[name]) / 100 for name in names)
 
 

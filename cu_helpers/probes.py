@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .devices import generator
 from .geometry import class_centres
+from .labels import check_labels
 
 if TYPE_CHECKING:
     from sklearn.model_selection import StratifiedKFold
@@ -92,10 +93,13 @@ def two_sample_auc(a: Tensor, b: Tensor, seed: int = 0) -> float:
 
     50 means that it cannot: the classifier two-sample test of Lopez-Paz and Oquab 2017, with the AUC in the
     accuracy's place, since n and m differ. Each row is scored by a probe that was not fitted on it; the
-    AUC is the mean over the five folds. Below 50 is chance. Raises ValueError for fewer than five rows on a side.
+    AUC is the mean over the five folds. Below 50 is chance. Raises ValueError for fewer than five rows on a side or
+    rows that differ in length.
     """
     from sklearn.metrics import roc_auc_score
 
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; expected (n, d) and (m, d)")
     side = torch.cat([torch.zeros(len(a)), torch.ones(len(b))]).long()
     rows, sides = _plain(torch.cat([a, b]), side)
     areas = []
@@ -114,8 +118,10 @@ def class_neighbours(x: Tensor, labels: Tensor, label: int, seed: int = 0) -> fl
     from sklearn.model_selection import cross_val_predict
 
     rows, all_labels = _plain(x, labels)
-    guesses = cross_val_predict(_voters(), rows, all_labels, cv=_folds(all_labels, seed))
     own = all_labels == label
+    if not own.any():
+        raise ValueError(f"no image has the label {label}; expected one of {sorted(set(all_labels.tolist()))}")
+    guesses = cross_val_predict(_voters(), rows, all_labels, cv=_folds(all_labels, seed))
     return 100 * float(np.mean(guesses[own] == label))
 
 
@@ -140,10 +146,12 @@ def few_shot_centres(
 ) -> Tensor:
     """Unit-norm centres (classes, d) from at most `shots` random embeddings z (n, d) of each class.
 
-    centres: what stands for a class that has no row in z; None means zeros. Raises ValueError for shots < 1.
+    centres: what stands for a class that has no row in z; None means zeros. Raises ValueError for shots < 1 or a label
+    that is not from 0 to classes - 1.
     """
     if shots < 1:
         raise ValueError(f"{shots} images for each centre were asked for; expected one or more")
+    check_labels(labels, len(z), classes)
     order = torch.randperm(len(z), generator=draw, device=draw.device)
     kept = torch.cat([order[labels[order] == label][:shots] for label in range(classes)])
     made = class_centres(z[kept], labels[kept], classes)

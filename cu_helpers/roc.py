@@ -25,6 +25,11 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+
+
 def _scores(name: str, scores: ArrayLike, least: int) -> Scores:
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or len(values) < least:
@@ -43,8 +48,10 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
     0.5 is no knowledge, below 0.5 the scores point the wrong way. The interval is DeLong's
     (DeLong et al. 1988), the normal one with the variance of both samples, cut off at 0 and 1. A
     perfect separation has no variance, so its interval has no width, however few the scores.
-    Raises ValueError for fewer than two scores of a kind or one that is not finite.
+    Raises ValueError for fewer than two scores of a kind, one that is not finite, or a confidence
+    outside (0, 1).
     """
+    _check_confidence(confidence)
     from scipy import stats  # late: importing it takes longer than the whole package
 
     positive, negative = _scores("member", members, 2), _scores("non-member", non_members, 2)
@@ -78,8 +85,9 @@ def tpr_at(members: ArrayLike, non_members: ArrayLike, rate: float, confidence: 
     itself estimated, from the few highest non-members, is not in it; a bootstrap would not mend
     this, since it is not valid for the outermost of few scores.
     Raises ValueError for too few non-members (the message says how many are needed), a rate
-    outside (0, 1), or a score that is not finite.
+    or confidence outside (0, 1), or a score that is not finite.
     """
+    _check_confidence(confidence)
     needed = needed_non_members(rate)
     positive, negative = _scores("member", members, 1), _scores("non-member", non_members, 1)
     if len(negative) < needed:

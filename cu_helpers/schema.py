@@ -20,7 +20,12 @@ def _text(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON's whole numbers have no end, floats have
+        return False
 
 
 def _amount(value: Any) -> bool:
@@ -87,7 +92,10 @@ OPTIONAL: dict[str, tuple[str, Check]] = {
     "history": ("a list of rows", _rows),
     "curve": ("a list of rows", _rows),
     "shared": ("a whole number, 1 or more", lambda value: _count(value) and value > 0),
-    "retrain_step_seconds": ("a finite number above 0, or null", lambda value: value is None or _amount(value)),
+    "retrain_step_seconds": (
+        "a finite number above 0, or null",
+        lambda value: value is None or (_amount(value) and value > 0),
+    ),
     "retrain_metrics": ("finite numbers by name", _numbers),
     "attack": ("an attack's report", _tree),
     "audit": ("an audit's report", _tree),

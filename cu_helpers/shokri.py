@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .attack_scores import check_finite
 from .attacks import attack_features, fit_attack
+from .labels import check_labels
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -29,6 +30,7 @@ class ShokriAttack:
         Raises ValueError for an output that is not finite or a class without an attack model.
         """
         check_finite(logits)
+        check_labels(labels, len(logits))
         rows, classes = attack_features(logits, self.features), labels.numpy()
         unknown = sorted(set(classes.tolist()) - set(self.of_class))
         if unknown:
@@ -58,10 +60,12 @@ def shokri_attack(
     (n,), whether the image was in the training data of the model that said it. The outputs of
     several shadow models stand one below the other; within a class the larger of both kinds is cut by `seed` to
     the size of the smaller. features, attack_model: as in `attacks.membership_inference`.
-    Raises ValueError for a class with fewer than `LEAST_OF_CLASS` outputs of a kind or outputs that
-    are not finite.
+    Raises ValueError for a class with fewer than `LEAST_OF_CLASS` outputs of a kind, outputs that
+    are not finite, or labels or `inside` that are not one for each output.
     """
     check_finite(logits)
+    check_labels(labels, len(logits))
+    check_labels(inside, len(logits), name="inside")
     rows, classes, known = attack_features(logits, features), labels.numpy(), inside.numpy()
     draw = np.random.default_rng(seed)
     fitted = {}

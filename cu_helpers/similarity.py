@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .devices import generator
+from .labels import check_labels
 
 
 def _check(name: str, x: Tensor, least: int) -> None:
@@ -64,12 +65,16 @@ def mmd_test(
     Squared maximum mean discrepancy with an RBF kernel, class by class, and its mean over classes, weighted by the
     class's rows in a; the regroupings stay within classes. Classes with fewer than two rows in a or b are left
     out. The number depends on n, m and d: read it against `limit`. Raises ValueError if no class has two rows in
-    each, or if rows differ in length.
+    each, if rows differ in length or have no label each, or for no permutation.
     """
     _check("a", a, 2)
     _check("b", b, 2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; expected the same second dimension")
+    check_labels(a_labels, len(a), name="a_labels")
+    check_labels(b_labels, len(b), name="b_labels")
+    if permutations < 1:
+        raise ValueError(f"{permutations} regroupings were asked for; expected one or more")
     draw = generator(seed, torch.device("cpu"))
     total, weight = torch.zeros(permutations + 1, dtype=torch.float64, device=a.device), 0
     for label in torch.unique(a_labels):
@@ -128,7 +133,7 @@ def inner_structure(z: Tensor, reference: Tensor, labels: Tensor) -> float:
 
     z, reference: unit-norm embeddings (n, d), (n, e) of the same images. labels: (n,). 1: the images of a class
     that were near each other still are, whatever became of the scale. 0 if the cosines do not vary. Raises
-    ValueError for different n, or fewer than three pairs of one label.
+    ValueError for different n, rows without a label each, or fewer than three pairs of one label.
     """
     from scipy import stats  # late: importing it takes longer than the whole package
 
@@ -136,6 +141,7 @@ def inner_structure(z: Tensor, reference: Tensor, labels: Tensor) -> float:
     _check("reference", reference, 3)
     if len(z) != len(reference):
         raise ValueError(f"z has {len(z)} rows and the reference {len(reference)}; expected the same images in both")
+    check_labels(labels, len(z))
     ours, theirs = (pair_cosines(rows, labels).cpu().numpy() for rows in (z, reference))
     if len(ours) < 3:
         raise ValueError(f"only {len(ours)} pairs share a label; expected three or more")

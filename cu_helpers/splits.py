@@ -13,7 +13,10 @@ def balanced_split(labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tenso
     ascending: (count,) and (n - count,).
 
     Every class has at least one row if `count` is no smaller than the number of classes.
+    Raises ValueError unless 0 <= count <= n.
     """
+    if not 0 <= count <= len(labels):
+        raise ValueError(f"{count} of {len(labels)} rows were asked for; expected 0 to {len(labels)}")
     order = torch.randperm(len(labels), generator=generator(seed, torch.device("cpu")))
     shuffled = labels.cpu()[order]
     # Rows are taken by how far down their own class they stand, so every class is used up at the same rate.

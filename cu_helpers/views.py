@@ -48,7 +48,9 @@ def view(model: EmbeddingClassifier, images: ImageData) -> View:
 
 
 def draw_from(images: ImageData, count: int, seed: int) -> ImageData:
-    """`count` random images, or all if there are no more, the same on every device."""
+    """`count` random images, or all if there are no more, the same on every device. Raises ValueError for none."""
+    if count < 1:
+        raise ValueError(f"{count} images were to be drawn; expected one or more")
     if len(images) <= count:
         return images
     order = torch.randperm(len(images), generator=generator(seed, torch.device("cpu")))
@@ -58,8 +60,10 @@ def draw_from(images: ImageData, count: int, seed: int) -> ImageData:
 def like(labels: Tensor, offered: Tensor, seed: int = 0) -> Tensor:
     """Positions in `offered` (m,) with the class proportions of `labels` (n,), as many as there are.
 
-    Raises ValueError if a class has fewer images in `offered` than in `labels`.
+    Raises ValueError if a class has fewer images in `offered` than in `labels`, or for no labels.
     """
+    if len(labels) == 0:
+        raise ValueError("there are no labels whose proportions could be drawn; expected at least one")
     wanted = torch.bincount(labels)
     there = torch.bincount(offered, minlength=len(wanted))[: len(wanted)]
     times = int((there[wanted > 0] // wanted[wanted > 0]).min())

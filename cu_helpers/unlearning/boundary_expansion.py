@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 
 from ..data import ForgetTask
 from ..devices import autocast, generator
@@ -43,7 +44,8 @@ class WidenedClassifier(nn.Module):
         inputs, classes = model.head.in_features, model.head.out_features
         weight = torch.empty(1, inputs, device=draw.device)
         weight.normal_(0, (2 / (inputs + classes + 1)) ** 0.5, generator=draw)
-        self.extra = nn.Linear(inputs, 1, device=draw.device)
+        # Its own first weights would be drawn from torch's global generator.
+        self.extra = skip_init(nn.Linear, inputs, 1, device=draw.device)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.extra.weight.copy_(weight)
             self.extra.bias.zero_()

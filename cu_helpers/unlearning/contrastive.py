@@ -47,12 +47,12 @@ class ContrastiveSettings:
     def __post_init__(self) -> None:
         choose("way to draw retained batches", self.retained, RETAINED)
         choose("push weight", self.push_weight, PUSH_WEIGHTS)
-        check_temperature(self.temperature)
         check_settings(
             self,
-            ["omega", "learning_rate", "max_rounds", "batch_size"],
+            ["temperature", "omega", "learning_rate", "max_rounds", "batch_size"],
             ["lambda_ul", "lambda_ce", "momentum", "weight_decay"],
         )
+        check_temperature(self.temperature)
 
     @classmethod
     def released(cls, **changes: Any) -> "ContrastiveSettings":

@@ -40,13 +40,13 @@ class ContrastiveQueueSettings:
     stopping: Stopping = field(default_factory=Stopping)
 
     def __post_init__(self) -> None:
-        check_temperature(self.temperature)
         check_settings(
             self,
-            ["queue_size", "omega", "learning_rate", "max_rounds", "batch_size"],
-            ["lambda_ul", "lambda_ce", "momentum", "weight_decay"],
+            ["temperature", "queue_size", "omega", "learning_rate", "max_rounds", "batch_size"],
+            ["lambda_ul", "lambda_ce", "momentum", "weight_decay", "key_momentum"],
         )
-        if not 0 <= self.key_momentum <= 1:
+        check_temperature(self.temperature)
+        if self.key_momentum > 1:
             raise ValueError(
                 f"ContrastiveQueueSettings: key_momentum is {self.key_momentum!r}; expected a number from 0 to 1"
             )

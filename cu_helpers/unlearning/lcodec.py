@@ -49,6 +49,8 @@ class LcodecSettings:
         check_settings(self, ["hessian_lipschitz", "loss_lipschitz", "secant_rate", "max_drop"])
         if self.perturbations < 3:
             raise ValueError(f"LcodecSettings: perturbations is {self.perturbations}; expected 3 or more neighbours")
+        if self.delta >= 1:
+            raise ValueError(f"LcodecSettings: delta is {self.delta!r}; expected a share below 1")
 
     def noise_deviation(self, n: int) -> float:
         """Standard deviation of the certificate's noise for one removal out of n (Sekhari et al. 2021).

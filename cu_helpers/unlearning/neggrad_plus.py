@@ -28,8 +28,10 @@ class NegGradPlusSettings:
     stopping: Stopping = field(default_factory=lambda: Stopping(rule="none"))  # authors: a fixed length
 
     def __post_init__(self) -> None:
-        check_settings(self, ["learning_rate", "batch_size", "max_rounds"], ["momentum", "weight_decay"])
-        if not 0 <= self.retain_weight <= 1:
+        check_settings(
+            self, ["learning_rate", "batch_size", "max_rounds"], ["momentum", "weight_decay", "retain_weight"]
+        )
+        if self.retain_weight > 1:
             raise ValueError(
                 f"NegGradPlusSettings: retain_weight is {self.retain_weight!r}; expected a share from 0 to 1"
             )

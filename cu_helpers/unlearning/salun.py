@@ -29,7 +29,7 @@ class SalunSettings:
     stopping: Stopping = field(default_factory=lambda: Stopping(rule="none"))  # authors: a fixed length
 
     def __post_init__(self) -> None:
-        check_settings(self, ["learning_rate", "batch_size", "max_rounds"], ["momentum", "weight_decay"])
+        check_settings(self, ["learning_rate", "batch_size", "max_rounds"], ["momentum", "weight_decay", "kept_share"])
         if not 0 < self.kept_share <= 1:
             raise ValueError(f"SalunSettings: kept_share is {self.kept_share!r}; expected a share above 0, at most 1")
 

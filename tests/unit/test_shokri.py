@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from strategies import order, seeds
 from torch import Tensor
 
 from cu_helpers.attacks import member_rates
@@ -91,3 +93,30 @@ def test_bad_input_is_refused(shadows: tuple[Tensor, Tensor, Tensor]) -> None:
         attack.says_member(logits, labels)
     with pytest.raises(ValueError, match="NaN or infinite"):
         attack.says_member(broken[:5], labels[:5].clamp(max=1))
+
+
+def test_labels_and_kinds_that_do_not_fit_are_refused(shadows: tuple[Tensor, Tensor, Tensor]) -> None:
+    logits, labels, inside = shadows
+    with pytest.raises(ValueError, match=r"labels are .* of shape \(899,\); expected .* one for each of 900 rows"):
+        shokri_attack(logits, labels[1:], inside)
+    with pytest.raises(
+        ValueError, match=r"inside are torch.bool of shape \(1,\); expected .* one for each of 900 rows"
+    ):
+        shokri_attack(logits, labels, inside[:1])
+    with pytest.raises(ValueError, match=r"labels are .* of shape \(899,\)"):
+        shokri_attack(logits, labels, inside).says_member(logits, labels[1:])
+
+
+@given(seeds)
+@settings(max_examples=5)
+def test_an_attack_knows_no_order_of_the_asked_outputs_and_repeats(seed: int) -> None:
+    logits, labels = said(120, 2.0, seed)
+    inside = order(120, seed) % 2 == 0
+    attack = shokri_attack(logits, labels, inside, seed=seed)
+    fresh, truth = said(30, 2.0, seed + 1)
+    rank, before = order(30, seed), fresh.clone()
+    found = attack.says_member(fresh, truth)
+    assert (attack.says_member(fresh[rank], truth[rank]) == found[rank.numpy()]).all()
+    assert attack.member_rate(fresh, truth) == 100 * found.mean()
+    assert (shokri_attack(logits, labels, inside, seed=seed).says_member(fresh, truth) == found).all()
+    assert torch.equal(fresh, before)
