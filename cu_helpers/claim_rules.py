@@ -27,7 +27,7 @@ def zero_with_utility(
 
 
 def only_one_at_zero(dataset: str, profile: str) -> Outcome | None:
-    """Of the paper's methods for a class, contrastive unlearning alone passes `zero_with_utility`."""
+    """Of the paper's methods for a class, contrastive unlearning alone passes the first claim's rule."""
     found = {method: zero_with_utility(dataset, profile, method) for method in PAPER_METHODS["class"]}
     passed = {method: outcome.says == HOLDS for method, outcome in found.items() if outcome}
     if "contrastive" not in passed or len(passed) < 2:

@@ -116,7 +116,7 @@ OTHER_DATA = ("svhn", "mini_imagenet")
 
 
 def other_models(dataset: str, profile: str) -> Outcome | None:
-    """A class is forgotten as `zero_with_utility` asks, with every other architecture of the paper that has runs."""
+    """A class is forgotten as the first claim's rule asks, with every other architecture of the paper that has runs."""
     found = {model: zero_with_utility(dataset, profile, model=model) for model in OTHER_MODELS}
     outcomes = {model: outcome for model, outcome in found.items() if outcome}
     if not outcomes:
@@ -128,7 +128,7 @@ def other_models(dataset: str, profile: str) -> Outcome | None:
 
 
 def other_data(dataset: str, profile: str) -> Outcome | None:
-    """A class is forgotten as `zero_with_utility` asks, on a data set of the paper's appendix that has runs."""
+    """A class is forgotten as the first claim's rule asks, on a data set of the paper's appendix that has runs."""
     return zero_with_utility(dataset, profile) if dataset in OTHER_DATA else None
 
 

@@ -66,15 +66,13 @@ def fewest(values: dict[str, float], name: str, unit: str) -> str:
 
 
 def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:
-    """A Markdown table: every claim with its verdict and, scale by scale, its evidence."""
-    lines = ["| claim | in the paper | verdict | scale | outcome | evidence |", "|---|---|---|---|---|---|"]
+    """A Markdown table: every claim with its verdict and, scale by scale, the outcome and its evidence."""
+    lines = ["| claim, and where the paper has it | verdict | what our runs say |", "|---|---|---|"]
     for claim in claims:
         outcomes = judge(claim, scales)
-        first = [claim.name, claim.where, f"**{verdict(outcomes)}**"]
-        told = [[outcome.scale, outcome.says, outcome.evidence] for outcome in outcomes]
-        for cells in told or [["none", "–", "no such run is recorded"]]:
-            lines.append("| " + " | ".join([*first, *cells]) + " |")
-            first = ["", "", ""]
+        told = [f"**{outcome.says}** ({outcome.scale}): {outcome.evidence}" for outcome in outcomes]
+        cells = [f"{claim.name} ({claim.where})", f"**{verdict(outcomes)}**"]
+        lines.append("| " + " | ".join([*cells, "<br>".join(told) or "no such run is recorded"]) + " |")
     return "\n".join(lines)
 
 

@@ -349,7 +349,7 @@ def test_a_claim_is_judged_only_where_it_has_runs() -> None:
     assert claims.counted([claim], SCALES)[REPRODUCED] == ["a (small scale only)"]
     large = Claim("b", "1", lambda dataset, profile: Outcome(profile, HOLDS if profile == "paper" else OPEN, ""))
     assert claims.counted([large], SCALES)[REPRODUCED] == ["b"]
-    assert "| a | 1 | **reproduced** | digits | holds | seen |" in claims.verdict_table([claim], SCALES)
+    assert "| a (1) | **reproduced** | **holds** (digits): seen |" in claims.verdict_table([claim], SCALES)
     both = {"a": 2.0, "scrub": 1.0}
     assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"
     assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2"
