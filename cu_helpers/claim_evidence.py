@@ -9,6 +9,7 @@ from .metrics import mean_interval
 ZERO = 1.0  # percent that count as zero accuracy: one test image in a hundred of a class
 KEPT = 2.0  # points below Retrain that count as utility kept; the paper's Table 1 has up to 1.4
 NEAR = 1.0  # MMD over its permutation limit: above it, forgotten and unseen embeddings are told apart
+ENOUGH = 3  # pairs of runs below which a control that loses most of its runs decides nothing
 COLLAPSED = 20.0  # points below Retrain on what stays: such a model forgets everything, not the forgotten images
 
 STAYS = {"class": "retain_test", "samples": "test"}  # the accuracy that has to stay

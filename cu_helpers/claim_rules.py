@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .claim_evidence import KEPT, STAYS, ZERO, at_scale, average, collapsed, left_of_class, off, same_seeds
+from .claim_evidence import ENOUGH, KEPT, STAYS, ZERO, at_scale, average, collapsed, left_of_class, off, same_seeds
 from .claims import HOLDS, OPEN, Outcome, fewest, of_parts
 from .comparison import paired_runs, rows_of
 from .figures import LABELS
@@ -113,7 +113,7 @@ def contrast_forgets(kind: str) -> Any:
 
 
 def ce_helps_forgetting(dataset: str, profile: str) -> Outcome | None:
-    """With the CE term, forget accuracy ends nearer to Retrain's, where neither run loses COLLAPSED of what stays."""
+    """With the CE term, forget accuracy ends nearer to Retrain's, in ENOUGH pairs of which no run is COLLAPSED."""
     parts, told = [], []
     count = 0
     for kind in STAYS:
@@ -131,10 +131,10 @@ def ce_helps_forgetting(dataset: str, profile: str) -> Outcome | None:
         lost = f"{len(both) - len(sound)} of {len(both)} pairs lose the rest as well and are not counted"
         if sound:
             ends = [average([off(pair, "forget") for pair in side]) for side in zip(*sound, strict=True)]
+            lost = f"{ends[0]:.1f} points off Retrain's with it, {ends[1]:.1f} without; {lost}"
+        if len(sound) >= ENOUGH:
             parts.append(ends[0] < ends[1])
-            told.append(f"{kind}: {ends[0]:.1f} points off Retrain's with it, {ends[1]:.1f} without; {lost}")
-        else:
-            told.append(f"{kind}: {lost}")
+        told.append(f"{kind}: {lost}")
     if not told:
         return None
     return Outcome(at_scale(dataset, profile, count), of_parts(*parts) if parts else OPEN, "; ".join(told))

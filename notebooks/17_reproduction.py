@@ -71,7 +71,7 @@ from IPython.display import HTML, Markdown, display
 from cu_helpers import batches, claims, exercises, figures, notebook, paper, readings, reproduction
 from cu_helpers.ablations import OMEGAS
 from cu_helpers.attack_reports import recorded_reports, verdict_of
-from cu_helpers.claim_evidence import COLLAPSED, KEPT, NEAR, ZERO, runs_told
+from cu_helpers.claim_evidence import COLLAPSED, ENOUGH, KEPT, NEAR, ZERO, runs_told
 from cu_helpers.claim_list import CLAIMS, SCALES
 from cu_helpers.claim_rules_appendix import FLAT, swept
 from cu_helpers.clip import table_13
@@ -149,7 +149,7 @@ departs from the text in ways that change results (chapter 05), and it has neith
 # %%
 rules = [f"- **{claim.name}**: {' '.join(claim.test.__doc__.split())}" for claim in CLAIMS]
 flat = ", ".join(f"{points:g} points of {name}" for name, points in FLAT.items())
-limits = f"ZERO is {ZERO:g} %, KEPT {KEPT:g} points, COLLAPSED {COLLAPSED:g} points, FLAT {flat}, NEAR {NEAR:g}."
+limits = f"ZERO is {ZERO:g} %, KEPT {KEPT:g} points, COLLAPSED {COLLAPSED:g} points, ENOUGH {ENOUGH}, FLAT {flat}, NEAR {NEAR:g}."
 display(Markdown("\n".join([*rules, "", limits])))
 
 # %%

@@ -161,13 +161,16 @@ def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path
     put(folder, "contrastive", "tuned, no contrast", metrics={"forget": 99.0, "test": 86.0}, **common)
     assert says(claim_rules.contrast_forgets("samples")(*PLACE)) == HOLDS
     assert claim_rules.ce_helps_forgetting(*PLACE) is None
-    put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 80.0}, **common)
-    assert says(claim_rules.ce_helps_forgetting(*PLACE)) == FAILS
+    for seed in range(3):
+        put(folder, "retrain", seed=seed, metrics={"forget": 85.0, "test": 86.0}, **common)
+        put(folder, "contrastive", seed=seed, metrics={"forget": 84.0, "test": 85.0}, **common)
+        put(folder, "contrastive", "no classification", seed, metrics={"forget": 85.0, "test": 80.0}, **common)
+        assert says(claim_rules.ce_helps_forgetting(*PLACE)) == (FAILS if seed == 2 else OPEN), "two pairs are too few"
     put(folder, "contrastive", "no classification", metrics={"forget": 85.0, "test": 30.0}, **common)
     found = claim_rules.ce_helps_forgetting(*PLACE)
     assert says(found) == OPEN, "a model that lost everything tells nothing about forgetting"
     assert found is not None
-    assert found.evidence == "samples: 1 of 1 pairs lose the rest as well and are not counted"
+    assert found.evidence.endswith("0.0 without; 1 of 3 pairs lose the rest as well and are not counted")
     put(folder, "ssd", metrics={"forget": 85.0, "test": 86.0}, **common)
     found = claim_rules.nearest_on_samples(*PLACE)
     assert says(found) == HOLDS, "SSD is nearer and not in the paper's table"
