@@ -68,7 +68,7 @@ seed = None
 import plotly.graph_objects as go
 from IPython.display import HTML, Markdown, display
 
-from cu_helpers import batches, claims, exercises, figures, notebook, paper, readings, reproduction
+from cu_helpers import batches, claims, exercises, figures, notebook, paper, readings, repeats, reproduction
 from cu_helpers.ablations import OMEGAS
 from cu_helpers.attack_reports import recorded_reports, verdict_of
 from cu_helpers.claim_evidence import COLLAPSED, ENOUGH, KEPT, NEAR, ZERO, runs_told
@@ -428,6 +428,24 @@ else:
             f"{title}: {name}, profile {size}, seed 0, {fixed[0]} {fixed[1]}. Steadier is better.",
             "Lines of test accuracy against rounds, one for each value of the varied setting.",
         )
+
+# %% [markdown]
+# ## The same seed, another torch
+#
+# A seed fixes a run on one machine with one release of torch: tests repeat every method bit for bit. With another release, additions happen in
+# another order, and training carries the last bit far. Where the same settings and seed were recorded with two releases, this is how far they
+# came back, beside how far two seeds lie apart.
+
+# %%
+twice = repeats.made_twice("laptop", "digits")
+if twice:
+    display(Markdown(f"Digits, torch {repeats.releases(twice)}\n\n{repeats.repeat_table(twice)}"))
+else:
+    print("no run was recorded with two releases in this copy of the book")
+
+# %% [markdown]
+# So a number of this book is not the property of a seed. Take a difference between two methods seriously if it is larger than the change in this
+# table, and a single run as one draw.
 
 # %% [markdown]
 # ## How near to what the machine can do
