@@ -392,9 +392,8 @@ for name in ("digits", "cifar10"):
 # ## Other architectures
 #
 # The paper has four ResNets and a vision transformer. On the digits the others have an eighth of their width, and the settings that were
-# found for ResNet-18; what does not fit another architecture is part of the finding. The transformer has no BatchNorm. It needs more data
-# than 180 digits: in the schedule that fits the ResNets it learns fewer than half of its training images. An architecture that nobody has
-# run says so.
+# found for ResNet-18; what does not fit another architecture is part of the finding. The transformer has no BatchNorm, and 180 digits are
+# few for it. An architecture that nobody has run says so.
 
 # %%
 for kind in ("class", "samples"):
