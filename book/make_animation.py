@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cu_helpers.circle import CLASS_COLOURS
 from cu_helpers.data import ForgetTask, ImageData, load_dataset
 from cu_helpers.experiments import make_task, original_model
-from cu_helpers.figures import CLASS_COLOURS, SET_COLOURS
+from cu_helpers.figures import SET_COLOURS
 from cu_helpers.geometry import class_centres
 from cu_helpers.inference import embed
 from cu_helpers.models import EmbeddingClassifier
