@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .errors import choose
 from .figures import LABELS
+from .markdown import table
 
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not testable here"
 SMALL = "small scale only"
@@ -67,13 +68,13 @@ def fewest(values: dict[str, float], name: str, unit: str) -> str:
 
 def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:
     """A Markdown table: every claim with its verdict and, scale by scale, the outcome and its evidence."""
-    lines = ["| claim, and where the paper has it | verdict | what our runs say |", "|---|---|---|"]
+    rows = []
     for claim in claims:
         outcomes = judge(claim, scales)
         told = [f"**{outcome.says}** ({outcome.scale}): {outcome.evidence}" for outcome in outcomes]
         cells = [f"{claim.name} ({claim.where})", f"**{verdict(outcomes)}**"]
-        lines.append("| " + " | ".join([*cells, "<br>".join(told) or "no such run is recorded"]) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, "<br>".join(told) or "no such run is recorded"])
+    return table(["claim, and where the paper has it", "verdict", "what our runs say"], rows)
 
 
 def counted(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import markdown
 from .comparison import FIGHT, Pair, interval, times_faster
 from .figures import LABELS
 from .metrics import Interval, mean_interval
@@ -46,7 +47,7 @@ def table(task: str, runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> str:
     head = ["method", "seeds", *[key.replace("_", " ") + " (%)" for key in keys], "gap on forgotten", "gap on test"]
     head += ["seconds", "Retrain's seconds / these", "Retrain's images / these", "forget set visited (%)"]
     head += ["ended by the rule"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for name in runs:
         pairs = paired(runs, name)
         found = [interval(run["metrics"][key] for run, _ in pairs) for key in keys]
@@ -57,8 +58,8 @@ def table(task: str, runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> str:
         rule = sum(run["stopped_by"] == "rule" for run, _ in pairs)
         cells = [name.replace("_", " "), str(len(pairs)), *("–" if one is None else str(one) for one in found)]
         cells.append(f"{rule} of {len(pairs)}" if name not in ("original", "retrain") else "–")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown.table(head, rows)
 
 
 def targets(task: str, pairs: Sequence[Pair]) -> list[tuple[str, Interval, bool]]:

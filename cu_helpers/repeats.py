@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 from .comparison import HEADS
 from .figures import LABELS
+from .markdown import table
 from .results import read_runs
 
 Run = Mapping[str, Any]
@@ -32,10 +34,6 @@ def releases(pairs: Sequence[Twice]) -> str:
     return ", ".join(sorted({run["versions"]["torch"].split("+")[0] for pair in pairs for run in pair}))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def repeat_table(pairs: Sequence[Twice]) -> str:
     """A Markdown table: mean and largest change of each accuracy between both releases, and that between seeds.
 
@@ -45,7 +43,7 @@ def repeat_table(pairs: Sequence[Twice]) -> str:
     if not pairs:
         raise ValueError("no run was made twice; expected at least one pair of a timed and a tuned run")
     head = ["task", "accuracy", "runs", "mean change", "largest change", "mean change between seeds"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for task in dict.fromkeys(run["task"] for run, _ in pairs):
         for name in ("forget", "forget_test", "retain_test", "test"):
             some = [(a, b) for a, b in pairs if a["task"] == task and name in a["metrics"] and name in b["metrics"]]
@@ -58,8 +56,8 @@ def repeat_table(pairs: Sequence[Twice]) -> str:
                 for (_, one), (_, other) in combinations(some, 2)
                 if one["method"] == other["method"]
             ]
-            cells = [task, HEADS[name], str(len(some)), f"{_mean(list(changes.values())):.1f}"]
+            cells = [task, HEADS[name], str(len(some)), f"{fmean(changes.values()):.1f}"]
             cells += [f"{changes[most]:.1f} ({LABELS[most[0]]}, seed {most[1]})"]
-            cells += [f"{_mean(between):.1f}" if between else "–"]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells += [f"{fmean(between):.1f}" if between else "–"]
+            rows.append(cells)
+    return table(head, rows)

@@ -1,7 +1,8 @@
 """The paper's tables beside ours: every cell with its interval and a link to its records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from . import markdown
 from .ablations import TEMPERATURES
 from .comparison import HEADS
 from .figures import LABELS
@@ -45,10 +46,6 @@ def cell(found: Sequence[tuple[float, Run]], ledger: Ledger) -> str:
     if not found:
         return NOT_RUN
     return ledger.cite(str(mean_interval([value for value, _ in found])), [run for _, run in found])
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _rows_of(table: str) -> list[str]:
@@ -109,7 +106,7 @@ def method_table(table: str, ledger: Ledger) -> str:
             if extra:
                 cells.append(cell(timed_steps(profile, dataset, kind, model, method), ledger))
             rows.append([dataset, profile, model, name, *cells])
-    return _markdown(["data", "profile", "model", "method", *_head(columns), *extra], rows)
+    return markdown.table(["data", "profile", "model", "method", *_head(columns), *extra], rows)
 
 
 def class_table(table: str, ledger: Ledger) -> str:
@@ -127,7 +124,7 @@ def class_table(table: str, ledger: Ledger) -> str:
             printed = row if dataset == own else None
             label = row.removeprefix("class")
             rows.append([dataset, profile, label, *_alternating(table, printed, ours, columns)])
-    return _markdown(["data", "profile", "class", *_head(columns)], rows)
+    return markdown.table(["data", "profile", "class", *_head(columns)], rows)
 
 
 def count_table(ledger: Ledger) -> str:
@@ -148,7 +145,7 @@ def count_table(ledger: Ledger) -> str:
                 printed = f"samples{number} {method}" if dataset == "cifar10" else None
                 cells = _alternating("Table 11", printed, ours, columns)
                 rows.append([dataset, profile, str(number), LABELS[method], *cells])
-    return _markdown(["data", "profile", "samples", "method", *_head(columns)], rows)
+    return markdown.table(["data", "profile", "samples", "method", *_head(columns)], rows)
 
 
 def temperature_table(ledger: Ledger) -> str:
@@ -164,7 +161,7 @@ def temperature_table(ledger: Ledger) -> str:
             ours["seconds"] = cell(alone, ledger) if alone or not runs else SHARED
             printed = f"tau {tau:g}" if dataset == "cifar10" else None
             rows.append([dataset, profile, f"{tau:g}", *_alternating("Table 12", printed, ours, columns)])
-    return _markdown(["data", "profile", "τ", *_head(columns)], rows)
+    return markdown.table(["data", "profile", "τ", *_head(columns)], rows)
 
 
 def original_table(ledger: Ledger) -> str:
@@ -174,7 +171,7 @@ def original_table(ledger: Ledger) -> str:
         dataset, model = row.split()
         rows.append(_original_row(dataset, "paper", model, row, ledger))
     rows += [_original_row(dataset, profile, "resnet18", None, ledger) for dataset, profile in SCALES[1:]]
-    return _markdown(["data", "profile", "model", *_head(["train", "test"])], rows)
+    return markdown.table(["data", "profile", "model", *_head(["train", "test"])], rows)
 
 
 def _original_row(dataset: str, profile: str, model: str, row: str | None, ledger: Ledger) -> list[str]:
@@ -197,7 +194,7 @@ def settings_table(table: str) -> str:
             model = "resnet18" if table == "Table 6" else column
             made += [str(numbers()[table][name, column]), _setting(name, dataset, kind, model)]
         rows.append([name.replace("_", " "), *made])
-    return _markdown(["setting", *[text for column in columns for text in (f"paper: {column}", "ours")]], rows)
+    return markdown.table(["setting", *[text for column in columns for text in (f"paper: {column}", "ours")]], rows)
 
 
 def _setting(name: str, dataset: str, kind: str, model: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from . import markdown
 from .data import ForgetTask
 from .figures import COLOURS, SET_COLOURS, lines, style
 from .metrics import evaluate, mean_interval
@@ -77,12 +78,12 @@ def table(first: str, swept: Mapping[str, Sequence[Row]], columns: Mapping[str, 
     first: the head of the first column. columns: key of a row -> head.
     """
     head = [first, *columns.values(), "stopped by the rule"]
-    made = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    made = []
     for name, rows in swept.items():
         cells = [name, *(str(mean_interval([row[key] for row in rows])) for key in columns)]
         cells.append(f"{sum(bool(row['rule']) for row in rows)} of {len(rows)}")
-        made.append("| " + " | ".join(cells) + " |")
-    return "\n".join(made)
+        made.append(cells)
+    return markdown.table(head, made)
 
 
 def _add(figure: go.Figure, swept: Swept, key: str, **looks: Any) -> None:
@@ -138,8 +139,7 @@ def at_seconds(rows: Sequence[Row], seconds: float) -> Row:
 
 def accuracy_rows(measured: Mapping[str, Sequence[Row]], columns: Mapping[str, str]) -> str:
     """A Markdown table of mean ± 95 % interval over seeds: row -> a measurement for each seed; columns: key -> head."""
-    made = ["| method | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, rows in measured.items():
-        cells = (str(mean_interval([row[key] for row in rows])) for key in columns)
-        made.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(made)
+    made = [
+        [name, *(str(mean_interval([row[key] for row in rows])) for key in columns)] for name, rows in measured.items()
+    ]
+    return markdown.table(["method", *columns.values()], made)

@@ -1,6 +1,6 @@
 """Tables of attack reports, live or recorded: each with the original and Retrain, each attack with its verdict."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .attack_reports import (
     PAPER_ATTACK,
@@ -17,6 +17,7 @@ from .attack_reports import (
 )
 from .calibration import Verdict, distance_verdict
 from .figures import LABELS
+from .markdown import table
 from .metrics import mean_interval
 from .paper import LOST, MODELS, TABLE_4, TABLE_19
 from .results import read_runs
@@ -55,10 +56,6 @@ def named(reports: Reports, method: str) -> str:
     return LABELS.get(method, method) + (f" ({few} images)" if few else "")
 
 
-def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
-
-
 def _complete(reports: Reports) -> bool:
     return "original" in reports and "retrain" in reports
 
@@ -91,7 +88,7 @@ def member_table(reports: Reports, attack: str = PAPER_ATTACK, paper_model: str 
         if paper_model:
             cells += paper_cells(paper_model, method)
         rows.append(cells)
-    return _lines(head, rows) + f"\n\nThis attack: **{verdict.words}**"
+    return table(head, rows) + f"\n\nThis attack: **{verdict.words}**"
 
 
 def paper_cells(model: str, method: str) -> list[str]:
@@ -128,7 +125,7 @@ def overview_table(reports: Reports) -> str:
         [name, verdict.words, *[_overview_cell(reports, method, read, verdict.works) for method in reports]]
         for name, read, verdict in attacks
     ]
-    return _lines(head, rows)
+    return table(head, rows)
 
 
 def _overview_cell(reports: Reports, method: str, read: Reader, works: bool) -> str:
@@ -167,7 +164,7 @@ def power_table(reports: Reports, score: str = "loss") -> str:
         cells += [spread(changes, signed=True) if changes and method != "original" else "–"]
         cells += [tpr_cell(of, score, target, rate) for rate in RATES for target in targets]
         rows.append(cells)
-    return _lines(head, rows) + f"\n\nThis score: **{verdict.words}**"
+    return table(head, rows) + f"\n\nThis score: **{verdict.words}**"
 
 
 def table_19(profile: str = "laptop", attack: str = PAPER_ATTACK) -> str:
@@ -190,7 +187,7 @@ def table_19(profile: str = "laptop", attack: str = PAPER_ATTACK) -> str:
                 )
                 cells.append(f"{theirs} / {ours}")
             rows.append([model, words, *cells])
-    return _lines(head, rows)
+    return table(head, rows)
 
 
 def paper_source() -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from ..errors import DataFileError
 from ..figures import LABELS, lines
 from ..files import write_text
+from ..markdown import table
 from ..results import results_folder
 from .ceiling import AIM
 from .growth import AXES
@@ -79,11 +80,6 @@ def read_speed(device: str = "cpu", profile: str = "laptop") -> dict[str, Any]:
     return record
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    marks = ("---",) * len(head)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows))
-
-
 def _aim(value: float, aim: float, most: bool = False) -> str:
     return "yes" if (value <= aim if most else value >= aim) else "no"
 
@@ -98,7 +94,7 @@ def ceiling_table(record: Mapping[str, Any]) -> str:
             model = f"{one['model']}, width {one['width']}"
             goal = f"{100 * AIM[method]:.0f} %"
             rows.append((model, name, f"{100 * share:.0f} %", goal, _aim(share, AIM[method]), check))
-    return _table(("model", "what", "of the bare step", "aim", "reached", "one stop check"), rows)
+    return table(("model", "what", "of the bare step", "aim", "reached", "one stop check"), rows)
 
 
 def rivals_table(record: Mapping[str, Any]) -> str:
@@ -117,7 +113,7 @@ def rivals_table(record: Mapping[str, Any]) -> str:
             name = f"{LABELS[run['method']]}, {run['variant']}"
             times = f"{median(run['times_faster']):.0f}"
             rows.append((task, name, seconds, times, f"{found[lost]:.1f}", f"{found[kept]:.1f}"))
-    return _table(
+    return table(
         ("task", "method", "seconds", "times faster", "forgotten, unseen or own (%)", "kept, unseen (%)"), rows
     )
 
@@ -143,7 +139,7 @@ def parts_table(record: Mapping[str, Any]) -> str:
     for one in record.get("growth", []):
         told = f"size to the power {one['slope']:.2f}"
         rows.append((f"time against {AXES[one['axis']]}", told, f"{one['expected_slope']}", "–"))
-    return _table(("what", "measured", "aim", "reached"), rows)
+    return table(("what", "measured", "aim", "reached"), rows)
 
 
 def growth_figure(record: Mapping[str, Any], axis: str) -> go.Figure:
