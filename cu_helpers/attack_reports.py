@@ -35,8 +35,7 @@ def recorded_reports(dataset: str, kind: str, profile: str = "laptop", model: st
 
 def by_method(runs: Iterable[Mapping[str, Any]], dataset: str, kind: str, profile: str) -> Reports:
     """The reports of the profile's task among these runs, by method and seed."""
-    sizes = get_profile(profile, dataset)
-    whole = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
+    whole = get_profile(profile, dataset).task_name(kind)
     kept: dict[str, dict[int, Report]] = {}
     for run in runs:
         # LCODEC's natural images are the first few of the same samples.

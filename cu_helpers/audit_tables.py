@@ -25,8 +25,7 @@ def recorded_audits(dataset: str, kind: str, model: str = "resnet18", profile: s
 
     Runs of another class or number of samples are left out, since no Retrain of theirs was audited.
     """
-    sizes = get_profile(profile, dataset)
-    task = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
+    task = get_profile(profile, dataset).task_name(kind)
     rows = [("original", None, "original")] + [
         (method, variant, method if variant in (None, "tuned") else "no_contrast")
         for method, variant, _ in rows_of(kind)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .comparison import Pair
+from .comparison import SETS, Pair, paired_runs
 from .metrics import mean_interval
 
 ZERO = 1.0  # percent that count as zero accuracy: one test image in a hundred of a class
@@ -12,7 +12,7 @@ NEAR = 1.0  # MMD over its permutation limit: above it, forgotten and unseen emb
 ENOUGH = 3  # pairs of runs below which a control that loses most of its runs decides nothing
 COLLAPSED = 20.0  # points below Retrain on what stays: such a model forgets everything, not the forgotten images
 
-STAYS = {"class": "retain_test", "samples": "test"}  # the accuracy that has to stay
+STAYS = {kind: names[-1] for kind, names in SETS.items()}  # the accuracy that has to stay
 
 
 def average(values: Sequence[float]) -> float:
@@ -34,10 +34,19 @@ def at_scale(dataset: str, profile: str, count: int, rivals: Iterable[int] = ())
     return f"{told}; {runs_told(others)} of each rival" if others else told
 
 
-def same_seeds(first: Sequence[Pair], second: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
-    """The pairs (run, its Retrain) of two variants, side by side for each seed that both have."""
-    by_seed = {run["seed"]: (run, base) for run, base in second}
-    return [((run, base), by_seed[run["seed"]]) for run, base in first if run["seed"] in by_seed]
+def beside(dataset: str, profile: str, kind: str, variant: str) -> list[tuple[Pair, Pair]]:
+    """Contrastive unlearning's tuned runs beside another variant's, for each seed that both have."""
+    tuned, other = (
+        {run["seed"]: (run, base) for run, base in paired_runs(dataset, kind, "contrastive", name, profile=profile)}
+        for name in ("tuned", variant)
+    )
+    return [(pair, other[seed]) for seed, pair in tuned.items() if seed in other]
+
+
+def ends(both: Sequence[tuple[Pair, Pair]]) -> tuple[float, float]:
+    """Mean points off Retrain's on forgotten images, of the first and of the second run of each pair."""
+    first, second = (average([off(pair, "forget") for pair in side]) for side in zip(*both, strict=True))
+    return first, second
 
 
 def off(pair: Pair, *names: str) -> float:

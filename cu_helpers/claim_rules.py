@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .claim_evidence import ENOUGH, KEPT, STAYS, ZERO, at_scale, average, collapsed, left_of_class, off, same_seeds
+from .claim_evidence import ENOUGH, KEPT, STAYS, ZERO, at_scale, average, beside, collapsed, ends, left_of_class, off
 from .claims import HOLDS, OPEN, Outcome, fewest, of_parts
 from .comparison import paired_runs, rows_of
 from .figures import LABELS
@@ -97,17 +97,12 @@ def contrast_forgets(kind: str) -> Any:
 
     def rule(dataset: str, profile: str) -> Outcome | None:
         """With the contrastive term, forget accuracy ends nearer to Retrain's than with the CE term alone."""
-        both = same_seeds(
-            *(
-                paired_runs(dataset, kind, "contrastive", variant, profile=profile)
-                for variant in ("tuned", "tuned, no contrast")
-            )
-        )
+        both = beside(dataset, profile, kind, "tuned, no contrast")
         if not both:
             return None
-        ends = [average([off(pair, "forget") for pair in side]) for side in zip(*both, strict=True)]
-        evidence = f"points off Retrain's on forgotten images: {ends[0]:.1f} with it, {ends[1]:.1f} without"
-        return Outcome(at_scale(dataset, profile, len(both)), of_parts(ends[0] < ends[1]), evidence)
+        with_it, without = ends(both)
+        evidence = f"points off Retrain's on forgotten images: {with_it:.1f} with it, {without:.1f} without"
+        return Outcome(at_scale(dataset, profile, len(both)), of_parts(with_it < without), evidence)
 
     return rule
 
@@ -117,12 +112,7 @@ def ce_helps_forgetting(dataset: str, profile: str) -> Outcome | None:
     parts, told = [], []
     count = 0
     for kind in STAYS:
-        both = same_seeds(
-            *(
-                paired_runs(dataset, kind, "contrastive", variant, profile=profile)
-                for variant in ("tuned", "no classification")
-            )
-        )
+        both = beside(dataset, profile, kind, "no classification")
         if not both:
             continue
         count += len(both)
@@ -130,10 +120,10 @@ def ce_helps_forgetting(dataset: str, profile: str) -> Outcome | None:
         sound = [pairs for pairs in both if not any(collapsed(pair, kind) for pair in pairs)]
         lost = f"{len(both) - len(sound)} of {len(both)} pairs lose the rest as well and are not counted"
         if sound:
-            ends = [average([off(pair, "forget") for pair in side]) for side in zip(*sound, strict=True)]
-            lost = f"{ends[0]:.1f} points off Retrain's with it, {ends[1]:.1f} without; {lost}"
-        if len(sound) >= ENOUGH:
-            parts.append(ends[0] < ends[1])
+            with_it, without = ends(sound)
+            lost = f"{with_it:.1f} points off Retrain's with it, {without:.1f} without; {lost}"
+            if len(sound) >= ENOUGH:
+                parts.append(with_it < without)
         told.append(f"{kind}: {lost}")
     if not told:
         return None

@@ -58,8 +58,7 @@ def paired_runs(
     A run that has retrain_metrics of its own is paired with those: they are of the very model that
     stood beside it, and, for LCODEC's few samples, of the same task.
     """
-    sizes = get_profile(profile, dataset)
-    task = f"class{sizes.label}" if kind == "class" else f"samples{sizes.count}"
+    task = get_profile(profile, dataset).task_name(kind)
     runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant)
     references = {
         run["seed"]: run

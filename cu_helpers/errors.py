@@ -43,6 +43,12 @@ def choose(kind: str, name: str, known: "tuple[str, ...] | list[str]") -> str:
     return name
 
 
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless an interval's confidence lies in (0, 1)."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+
+
 def check_settings(settings: object, positive: Iterable[str] = (), not_negative: Iterable[str] = ()) -> None:
     """Raise ValueError for the first named field that is not a finite number above zero (or at least zero).
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .data import ForgetTask
+from .errors import check_confidence
 from .inference import predict_logits
 from .models import EmbeddingClassifier
 from .training import accuracy
@@ -100,8 +101,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     """
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError(f"values are {list(values)!r}; expected one finite number or more")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     from scipy import stats  # late: importing it takes longer than the whole package
 
     count = len(values)

@@ -61,6 +61,10 @@ class Profile:
         """The data set with this profile's numbers of training and test images."""
         return dataset.with_train(self.train_images).with_test(self.test_images)
 
+    def task_name(self, kind: str) -> str:
+        """The main comparison's task of this kind as records name it: "class5", "samples500"."""
+        return f"class{self.label}" if kind == "class" else f"samples{self.count}"
+
     def settings(self, method: str, kind: str) -> Any:
         """The settings of `method` for a task of this kind; None means the method's defaults.
 

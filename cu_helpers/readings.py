@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .attack_reports import PAPER_ATTACK, rate_reader, recorded_reports, verdict_of
+from .attack_reports import PAPER_ATTACK, by_method, rate_reader, verdict_of
 from .profiles import get_profile
 from .results import read_runs
 
@@ -16,8 +16,7 @@ def main_runs(profile: str, dataset: str, kind: str, model: str, method: str) ->
 
     LCODEC's may be of the first few of the same samples.
     """
-    size = get_profile(profile, dataset)
-    task = f"class{size.label}" if kind == "class" else f"samples{size.count}"
+    task = get_profile(profile, dataset).task_name(kind)
     variant = None if method in ("original", "retrain") else "tuned"
     runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant)
     few = method == "lcodec" and kind == "samples"
@@ -68,7 +67,9 @@ def timed_steps(profile: str, dataset: str, kind: str, model: str, method: str) 
 
 def attack_works(profile: str, dataset: str, kind: str, model: str) -> bool:
     """Whether the paper's attack, in its first reading, works on the original model; True where none was attacked."""
-    reports = recorded_reports(dataset, kind, profile, model)
+    # The original's runs alone: a table asks this for every cell.
+    originals = read_runs(profile, dataset=dataset, model=model, method="original")
+    reports = by_method(originals, dataset, kind, profile)
     return "original" not in reports or verdict_of(reports, PAPER_ATTACK).works
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import check_confidence
+
 Scores = NDArray[np.float64]
 
 
@@ -23,11 +25,6 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
 
 
 def _scores(name: str, scores: ArrayLike, least: int) -> Scores:
@@ -51,7 +48,7 @@ def auc(members: ArrayLike, non_members: ArrayLike, confidence: float = 0.95) ->
     Raises ValueError for fewer than two scores of a kind, one that is not finite, or a confidence
     outside (0, 1).
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     from scipy import stats  # late: importing it takes longer than the whole package
 
     positive, negative = _scores("member", members, 2), _scores("non-member", non_members, 2)
@@ -87,7 +84,7 @@ def tpr_at(members: ArrayLike, non_members: ArrayLike, rate: float, confidence: 
     Raises ValueError for too few non-members (the message says how many are needed), a rate
     or confidence outside (0, 1), or a score that is not finite.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     needed = needed_non_members(rate)
     positive, negative = _scores("member", members, 1), _scores("non-member", non_members, 1)
     if len(negative) < needed:
