@@ -164,12 +164,10 @@ def read_run(path: Path) -> dict[str, Any]:
     return _copy(path, _cached(path)[1])
 
 
-def _may_match(stem: str, match: Mapping[str, Any]) -> bool:
-    """Whether a file of this name can hold a run with these fields."""
+def _may_match(stem: str, wanted: Mapping[int, str]) -> bool:
+    """Whether a file of this name can hold a wanted run; wanted: place in the name -> what has to stand there."""
     parts = stem.split("-")
-    return len(parts) <= len(NAMED) or all(
-        key not in match or _in_name(match[key]) == part for key, part in zip(NAMED, parts, strict=False)
-    )
+    return len(parts) <= len(NAMED) or all(parts[place] == part for place, part in wanted.items())
 
 
 def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
@@ -181,12 +179,13 @@ def read_runs(profile: str | None = None, **match: Any) -> list[dict[str, Any]]:
     """
     folders = (profile,) if profile else PROFILES
     root, found = results_folder(), []
+    wanted = {place: _in_name(match[key]) for place, key in enumerate(NAMED) if key in match}
     for name in sorted(folders):
         folder = root / name
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         for entry in names:
             stem, ending = os.path.splitext(entry)
-            if ending == ".json" and _may_match(stem, match):
+            if ending == ".json" and _may_match(stem, wanted):
                 run, text = _cached(folder / entry)
                 if all(run.get(key) == value for key, value in match.items()):
                     found.append(_copy(folder / entry, text))
