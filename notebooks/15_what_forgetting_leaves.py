@@ -842,10 +842,8 @@ for kind in ("samples", "class"):
 # no way to go. The number of steps for samples is left out, for it is too noisy.
 
 # %%
-MAPS = {
-    "samples": CLAIM,
-    "class": [*CLAIM, *READING, BEFORE[1], AGAIN, INNER[1]],
-}  # a relearning that never ends is grey too
+# A relearning that never ends is grey too.
+MAPS = {"samples": CLAIM, "class": [*CLAIM, *READING, BEFORE[1], AGAIN, INNER[1]]}
 come = {}
 for (name, size, kind), findings in recorded.items():
     if not findings:

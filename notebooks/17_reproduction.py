@@ -472,8 +472,8 @@ if speed:
 # should not matter at all.
 
 # %%
-for axis in [one["axis"] for one in speed.get("growth", [])] if speed else []:
-    found = next(one for one in speed["growth"] if one["axis"] == axis)
+for found in (speed or {}).get("growth", []):
+    axis = found["axis"]
     figures.show(
         report.growth_figure(speed, axis),
         f"Seconds of a round against the {AXES[axis]}: grows with the power {found['slope']:.2f}; expected {found['expected_slope']:g}.",
