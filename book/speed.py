@@ -26,6 +26,7 @@ from cu_helpers.profiles import get_profile
 from cu_helpers.results import commit, describe_device
 from cu_helpers.speed import growth, report, rivals, vectorised
 from cu_helpers.speed.ceiling import Size, ceiling
+from cu_helpers.speed.graphs import graphs
 
 Part = Callable[[], Any]
 
@@ -76,6 +77,7 @@ def parts(wanted: argparse.Namespace, device: torch.device) -> dict[str, Part]:
         "growth": lambda: [growth.along(axis, values, device, repeats) for axis, values in axes.items()],
         "memory": lambda: growth.peak_memory([4] if smoke else [16, 64], device),
         "rivals": rival_runs(wanted.profile, wanted.dataset, device, wanted.tasks, repeats),
+        "graphs": lambda: [graphs("resnet18", 4 if smoke else 64, 256, 40, device, repeats)],
     }
 
 
@@ -101,7 +103,7 @@ def main() -> int:
     parser.add_argument("--profile", default="laptop", choices=("smoke", "laptop"))
     parser.add_argument("--dataset", default="cifar10", help="of the part rivals; the others need none")
     parser.add_argument("--device", default=None)
-    parser.add_argument("--parts", nargs="+", default=list(report.PARTS), choices=report.PARTS)
+    parser.add_argument("--parts", nargs="+", choices=report.PARTS, help="default: all that this device can run")
     parser.add_argument("--tasks", nargs="+", default=["class", "samples"], choices=("class", "samples"))
     parser.add_argument("--repeats", type=int, default=5)
     wanted = parser.parse_args()
@@ -109,8 +111,9 @@ def main() -> int:
         device = pick_device(wanted.device)
         path = report.speed_path(device.type, wanted.profile)
         record = report.read_speed(device.type, wanted.profile) if path.exists() else {}
+        able = [name for name in report.PARTS if device.type == "cuda" or name not in report.GPU_PARTS]
         for name, measure in parts(wanted, device).items():
-            if name in wanted.parts:
+            if name in (wanted.parts or able):
                 print(strftime("%H:%M:%S"), name, flush=True)
                 found = measure()
                 if name == "rivals":  # of each data set the last measurement stays

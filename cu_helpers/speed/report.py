@@ -34,9 +34,11 @@ SCHEMA: dict[str, str] = {
     "growth": "list of `growth.along`, one an axis",
     "memory": "`growth.peak_memory`",
     "import": "`growth.import_seconds`",
+    "graphs": "list of `graphs.graphs`, on a GPU alone",
 }
 HEAD = ("profile", "device", "precision", "versions", "commit", "busy", "conditions")
 PARTS = tuple(name for name in SCHEMA if name not in HEAD)
+GPU_PARTS = ("graphs",)
 
 
 def speed_path(device: str, profile: str) -> Path:
@@ -136,6 +138,11 @@ def parts_table(record: Mapping[str, Any]) -> str:
     if "import" in record:
         found = record["import"]["median"]
         rows.append(("import beyond torch's", f"{found:.2f} s", "at most 0.3 s", _aim(found, 0.3, most=True)))
+    for one in record.get("graphs", []):
+        for way, times in one["times_faster"].items():
+            words = {"graph": "from a CUDA graph", "compiled": "compiled by torch"}[way]
+            step = f"a training step of {one['model']}, width {one['width']}, batch {one['batch']}, {words}"
+            rows.append((step, f"{times:.1f} times faster", "–", "–"))
     for one in record.get("growth", []):
         told = f"size to the power {one['slope']:.2f}"
         rows.append((f"time against {AXES[one['axis']]}", told, f"{one['expected_slope']}", "–"))

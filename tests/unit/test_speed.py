@@ -12,7 +12,8 @@ from conftest import CPU, image_data
 from cu_helpers.errors import DataFileError
 from cu_helpers.models import build_model
 from cu_helpers.profiles import get_profile
-from cu_helpers.speed import ceiling, clock, growth, report, rivals, vectorised
+from cu_helpers.speed import ceiling, clock, graphs, growth, report, rivals, vectorised
+from cu_helpers.training import TrainSettings, train
 from cu_helpers.unlearning import METHODS, ContrastiveSettings, Stopping
 from cu_helpers.unlearning.fisher import fisher_diagonal
 
@@ -102,6 +103,29 @@ def test_the_loop_and_the_vectorised_fisher_agree() -> None:
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-9)
 
 
+def test_the_plain_step_is_the_step_of_training() -> None:
+    """One step on a batch that holds all there is ends at the weights of one epoch of `train`."""
+    images, settings = image_data(6), TrainSettings(epochs=1, batch_size=6, learning_rate=0.01, precision="float32")
+    trained, stepped = (build_model("resnet18", 10, width=4, seed=0) for _ in range(2))
+    train(trained, images, settings)
+    stepped.train()
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
+    graphs.plain_step(stepped, stepped, *images.batch(order), settings)()
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(stepped.state_dict()[name], value)
+
+
+def test_cuda_graphs_ask_for_a_gpu() -> None:
+    with pytest.raises(ValueError, match="need a GPU; found device 'cpu'"):
+        graphs.graphs("resnet18", 4, 8, 2, CPU, 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_graph_takes_the_same_steps() -> None:
+    found = graphs.graphs("resnet18", 16, 32, 2, torch.device("cuda"), 1, compiled=False)
+    assert found["losses"]["graph"] == pytest.approx(found["losses"]["plain"], rel=0.02)
+
+
 def test_a_slope_is_that_of_logarithms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "case_seconds", lambda case, _: 3.0 * case.width**2)
     found = growth.along("width", [4, 8, 16], CPU, 2)
@@ -144,6 +168,7 @@ RECORD: dict[str, Any] = {
     "evaluation": {"share": 0.97},
     "memory": {"ratio": [1.1, 1.4]},
     "import": {"median": 0.2},
+    "graphs": [{"model": "resnet18", "width": 64, "batch": 256, "times_faster": {"graph": 2.04, "compiled": 2.5}}],
     "growth": [{"axis": "width", "values": [8, 16], "seconds": [1.0, 3.0], "slope": math.log2(3), "expected_slope": 2}],
 }
 
@@ -160,6 +185,9 @@ def test_tables_set_what_was_measured_beside_the_aim() -> None:
     assert "| Fisher information, against a loop | 4.0 times faster | 5 times | no |" in table
     assert "| evaluation, of the bare forward | 97 % | 95 % | yes |" in table
     assert "| peak memory, of a training step's | 1.40 | at most 1.3 | no |" in table
+    step = "a training step of resnet18, width 64, batch 256"
+    assert f"| {step}, from a CUDA graph | 2.0 times faster | – | – |" in table
+    assert f"| {step}, compiled by torch | 2.5 times faster | – | – |" in table
     assert "| import beyond torch's | 0.20 s | at most 0.3 s | yes |" in table
     assert "| time against width of the ResNet-18 | size to the power 1.58 | 2 | – |" in table
 
