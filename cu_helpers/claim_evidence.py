@@ -11,6 +11,7 @@ KEPT = 2.0  # points below Retrain that count as utility kept; the paper's Table
 NEAR = 1.0  # MMD over its permutation limit: above it, forgotten and unseen embeddings are told apart
 ENOUGH = 3  # pairs of runs below which a control that loses most of its runs decides nothing
 COLLAPSED = 20.0  # points below Retrain on what stays: such a model forgets everything, not the forgotten images
+TIED = 1.0  # points within which two mean distances to Retrain count as equal
 
 STAYS = {kind: names[-1] for kind, names in SETS.items()}  # the accuracy that has to stay
 
@@ -59,6 +60,13 @@ def collapsed(pair: Pair, kind: str) -> bool:
     """Whether a run lost more than COLLAPSED points of what has to stay."""
     run, base = pair
     return bool(base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] > COLLAPSED)
+
+
+def lost_rest(profile: str, dataset: str, kind: str, method: str) -> bool:
+    """Whether a method's tuned runs lost more than COLLAPSED points of what has to stay, on average."""
+    pairs = paired_runs(dataset, kind, method, "tuned", profile=profile)
+    gaps = [base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] for run, base in pairs]
+    return bool(gaps) and average(gaps) > COLLAPSED
 
 
 def left_of_class(run: Mapping[str, Any]) -> float:

@@ -5,9 +5,9 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from .ablations import SWEEP, TEMPERATURES
-from .claim_evidence import KEPT, ZERO, at_scale, average, left_of_class, off
+from .claim_evidence import ENOUGH, KEPT, ZERO, at_scale, average, left_of_class, off
 from .claim_rules import zero_with_utility
-from .claims import HOLDS, Outcome, of_parts
+from .claims import HOLDS, OPEN, Outcome, of_parts
 from .clip.table import recorded_runs as clip_runs
 from .comparison import paired_runs
 from .figures import LABELS
@@ -52,7 +52,7 @@ def larger_is_steadier(what: str) -> Any:
     """The rule that larger omega ("omega") or batches ("batch") make test accuracy change less from check to check."""
 
     def rule(dataset: str, profile: str) -> Outcome | None:
-        """With more, test accuracy changes less from one stop check to the next, all else equal."""
+        """With more, test accuracy changes less from one stop check to the next, all else equal, in ENOUGH pairs."""
         rough: dict[tuple[int, int], float] = {}
         count = 0
         for (size, omega), runs in swept(dataset, profile).items():
@@ -65,6 +65,8 @@ def larger_is_steadier(what: str) -> Any:
         steadier = sum(rough[b] <= rough[a] for a, b in pairs)
         evidence = f"steadier in {steadier} of {len(pairs)} pairs that differ in {what} alone"
         says = of_parts(steadier * 2 > len(pairs), steadier == len(pairs))
+        if len(pairs) < ENOUGH:
+            says, evidence = OPEN, f"{evidence}, which are too few"
         return Outcome(at_scale(dataset, profile, count), says, evidence)
 
     return rule

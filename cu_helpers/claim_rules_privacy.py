@@ -1,7 +1,7 @@
 """Rules for the claims about what an attack and an audit still find: Table 4, and the paper's central sentence."""
 
 from .attack_reports import PAPER_ATTACK, rate_reader, recorded_reports, verdict_of
-from .claim_evidence import NEAR, STAYS, at_scale, average
+from .claim_evidence import NEAR, STAYS, at_scale, average, lost_rest
 from .claims import OPEN, Outcome, fewest, of_parts
 from .errors import DataFileError
 from .figures import LABELS
@@ -15,10 +15,13 @@ from .shadow_runs import read_shadows
 def lowest_attack(dataset: str, profile: str) -> Outcome | None:
     """The lowest member rate on forgotten samples of the paper's methods, in each reading of its attack that works.
 
-    The paper names neither features nor model of its attack; a reading works if it does on the original model.
+    The paper names neither features nor model of its attack; a reading works if it does on the original model. A
+    rival that lost the rest as well is not compared: its outputs tell nobody from anybody.
     """
     reports = recorded_reports(dataset, "samples", profile)
     compared = [method for method in PAPER_METHODS["samples"] if method in reports]
+    lost = [method for method in compared if method != "contrastive" and lost_rest(profile, dataset, "samples", method)]
+    compared = [method for method in compared if method not in lost]
     if "original" not in reports or "contrastive" not in compared:
         return None
     rivals = [len(reports[method]) for method in compared if method != "contrastive"]
@@ -43,7 +46,12 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
         told.append(f"{attack}: {fewest(rates, 'contrastive', '%')}" + (f", Retrain {goal:.1f}" if goal else ""))
     evidence = f"member rate in {len(working)} of {len(readings)} readings that work: {'; '.join(told)}"
     missing = [LABELS[method] for method in PAPER_METHODS["samples"] if method not in reports]
-    return Outcome(scale, of_parts(*parts), evidence + (f"; not attacked: {', '.join(missing)}" if missing else ""))
+    for words, left_out in (
+        ("lost the rest too and not compared", [LABELS[method] for method in lost]),
+        ("not attacked", missing),
+    ):
+        evidence += f"; {words}: {', '.join(left_out)}" if left_out else ""
+    return Outcome(scale, of_parts(*parts), evidence)
 
 
 def withstands_u_lira(dataset: str, profile: str) -> Outcome | None:

@@ -59,11 +59,17 @@ def judge(claim: Claim, scales: Sequence[tuple[str, str]]) -> list[Outcome]:
 
 
 def fewest(values: dict[str, float], name: str, unit: str) -> str:
-    """How `name` ranks when small is good: "9.2 s, rank 2 of 4, the smallest is SCRUB with 3.0 s"."""
+    """How `name` ranks when small is good: "9.2 s, rank 2 of 4, the smallest is SCRUB with 3.0 s".
+
+    Of the smallest it tells which comes next.
+    """
     order = sorted(values, key=lambda method: values[method])
-    best = order[0]
     rank = f"{values[name]:.1f} {unit}, rank {order.index(name) + 1} of {len(order)}"
-    return rank if best == name else f"{rank}, the smallest is {LABELS.get(best, best)} with {values[best]:.1f} {unit}"
+    if len(order) == 1:
+        return rank
+    other = order[1] if order[0] == name else order[0]
+    words = "next is" if order[0] == name else "the smallest is"
+    return f"{rank}, {words} {LABELS.get(other, other)} with {values[other]:.1f} {unit}"
 
 
 def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:

@@ -509,7 +509,8 @@ assert mean_distance([76.0, 64.0], [70.0, 70.0]) == 6
 #   definition's.
 # - For a network the assumptions behind the certificate do not hold, and the tables say what the step does in practice.
 # - The tables rank methods under equal rules on two data sets. Six trials are few (LCODEC has three), three seeds are few, and the intervals
-#   say how few. At the paper's size many rows have one run, and the settings were searched at the smaller size.
+#   say how few. At the paper's size the settings were searched at the smaller one: what ranks low there may have been set badly, as
+#   Fisher for samples was.
 # - Accuracies are necessary, not sufficient: the logit mask stands among the best of them. Chapters 14 and 15 attack and probe the same models.
 #
 # ## References

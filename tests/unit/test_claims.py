@@ -131,6 +131,14 @@ def test_the_attack_rate_is_judged_in_every_reading_that_works_on_the_original(f
     assert found.evidence.endswith("not attacked: Gradient ascent, Fisher, LCODEC")
     put(folder, "finetune", attack=attack(49, 80, (60, 80)), **common)
     assert says(privacy.lowest_attack(*PLACE)) == FAILS
+    put(folder, "retrain", **common)
+    lost = {"task": "samples500", "metrics": {"forget": 10.0, "test": 59.0}}
+    put(folder, "finetune", attack=attack(49, 80, (60, 80)), **lost)
+    put(folder, "fisher", attack=attack(60, 80, (80, 80)), **common)
+    found = privacy.lowest_attack(*PLACE)
+    assert says(found) == HOLDS, "finetuning lost 21 points of the rest: nobody can be told from anybody"
+    assert found is not None
+    assert "; lost the rest too and not compared: Finetune; not attacked: " in found.evidence
 
 
 @pytest.mark.parametrize(
@@ -160,6 +168,8 @@ def test_distances_to_retrain_decide_samples_controls_and_the_queue(folder: Path
     assert says(claim_rules.nearest_on_samples(*PLACE)) == HOLDS
     put(folder, "contrastive", "tuned, no contrast", metrics={"forget": 99.0, "test": 86.0}, **common)
     assert says(claim_rules.contrast_forgets("samples")(*PLACE)) == HOLDS
+    put(folder, "contrastive", "tuned, no contrast", metrics={"forget": 83.1, "test": 86.0}, **common)
+    assert says(claim_rules.contrast_forgets("samples")(*PLACE)) == FAILS, "0.9 points nearer is a tie"
     assert claim_rules.ce_helps_forgetting(*PLACE) is None
     for seed in range(3):
         put(folder, "retrain", seed=seed, metrics={"forget": 85.0, "test": 86.0}, **common)
@@ -188,12 +198,21 @@ def test_temperature_needs_every_row_and_both_accuracies_flat(folder: Path) -> N
 
 
 def test_steadier_runs_are_counted_in_pairs(folder: Path) -> None:
+    rule = appendix.larger_is_steadier("batch")
+    assert rule(*PLACE) is None
     for size in BATCH_SIZES:
+        if size == BATCH_SIZES[2]:
+            assert says(rule(*PLACE)) == HOLDS, "three pairs of two sizes"
         for omega in OMEGAS:
             curve = [{"test": 80.0}, {"test": 80.0 + 10 / omega}, {"test": 80.0}]
             settings = {"contrastive": {"batch_size": size, "omega": omega}}
             name, common = f"batch {size} omega {omega}", {"task": "samples500", "table": SWEEP, "settings": settings}
             put(folder, "contrastive", name, curve=curve, **common)
+            if (size, omega) == (BATCH_SIZES[1], OMEGAS[1]):
+                found = rule(*PLACE)
+                assert found is not None
+                assert found.says == OPEN
+                assert found.evidence.endswith("2 of 2 pairs that differ in batch alone, which are too few")
     assert says(appendix.larger_is_steadier("omega")(*PLACE)) == HOLDS
     found = appendix.larger_is_steadier("batch")(*PLACE)
     assert found is not None
@@ -355,4 +374,4 @@ def test_a_claim_is_judged_only_where_it_has_runs() -> None:
     assert "| a (1) | **reproduced** | **holds** (digits): seen |" in claims.verdict_table([claim], SCALES)
     both = {"a": 2.0, "scrub": 1.0}
     assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"
-    assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2"
+    assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2, next is a with 2.0 s"
