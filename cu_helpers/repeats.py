@@ -1,4 +1,4 @@
-"""The same seed twice: how far a run comes back when it is made again with another release of torch."""
+"""The same seed twice: how far a run comes back when it is made again, with one release of torch or with two."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -14,8 +14,11 @@ Run = Mapping[str, Any]
 Twice = tuple[Run, Run]
 
 
-def made_twice(profile: str, dataset: str, model: str = "resnet18") -> list[Twice]:
-    """(timed, tuned) runs of one task, method, seed and settings whose torch releases differ, in the files' order."""
+def made_twice(profile: str, dataset: str, model: str = "resnet18", same: bool = False) -> list[Twice]:
+    """(timed, tuned) runs of one task, method, seed and settings whose torch releases differ, in the files' order.
+
+    same: those of one release on one kind of device instead.
+    """
     timed = read_runs(profile, dataset=dataset, model=model, variant="timed")
     tuned = {
         (run["task"], run["method"], run["seed"]): run
@@ -24,9 +27,17 @@ def made_twice(profile: str, dataset: str, model: str = "resnet18") -> list[Twic
     found: list[Twice] = []
     for run in timed:
         again = tuned.get((run["task"], run["method"], run["seed"]))
-        if again and again["settings"] == run["settings"] and again["versions"]["torch"] != run["versions"]["torch"]:
+        if not again or again["settings"] != run["settings"]:
+            continue
+        one_release = again["versions"]["torch"] == run["versions"]["torch"]
+        if (one_release and again["device"] == run["device"]) if same else not one_release:
             found.append((run, again))
     return found
+
+
+def to_the_digit(pairs: Sequence[Twice]) -> list[Twice]:
+    """The pairs whose accuracies are all the same number."""
+    return [pair for pair in pairs if pair[0]["metrics"] == pair[1]["metrics"]]
 
 
 def releases(pairs: Sequence[Twice]) -> str:

@@ -29,8 +29,15 @@ def test_only_the_same_settings_with_another_release_are_a_repeat(
     put(tmp_path, "timed", 4, 0.0, "2.15.0+cpu")
     put(tmp_path, "tuned", 4, 90.0, "2.14.1+cpu", settings={"config": {"width": 4}, "train_images": 20_000})
     put(tmp_path, "timed", 5, 0.0, "2.15.0+cpu")
+    put(tmp_path, "timed", 6, 7.0, "2.15.0+cpu")
+    put(tmp_path, "tuned", 6, 7.0, "2.15.0+cpu")
+    put(tmp_path, "timed", 7, 7.0, "2.15.0+cpu", device="another")
+    put(tmp_path, "tuned", 7, 7.0, "2.15.0+cpu")
     found = repeats.made_twice("laptop", "digits")
     assert [(a["seed"], b["seed"]) for a, b in found] == [(0, 0), (1, 1), (2, 2)]
+    again = repeats.made_twice("laptop", "digits", same=True)
+    assert [a["seed"] for a, _ in again] == [3, 6]
+    assert [a["seed"] for a, _ in repeats.to_the_digit(again)] == [6]
     assert repeats.releases(found) == "2.14.1, 2.15.0"
     table = repeats.repeat_table(found)
     # Changes 2, 6 and 0; between the later runs 14, 18 and 4.
