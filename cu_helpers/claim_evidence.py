@@ -5,6 +5,7 @@ from typing import Any
 
 from .comparison import SETS, Pair, paired_runs
 from .metrics import mean_interval
+from .readings import main_runs, of_few
 
 ZERO = 1.0  # percent that count as zero accuracy: one test image in a hundred of a class
 KEPT = 2.0  # points below Retrain that count as utility kept; the paper's Table 1 has up to 1.4
@@ -67,6 +68,18 @@ def lost_rest(profile: str, dataset: str, kind: str, method: str) -> bool:
     pairs = paired_runs(dataset, kind, method, "tuned", profile=profile)
     gaps = [base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] for run, base in pairs]
     return bool(gaps) and average(gaps) > COLLAPSED
+
+
+def missed_rule(run: Mapping[str, Any]) -> bool:
+    """Whether a run with a stop rule went on to its last round without meeting it."""
+    own = run["settings"].get(run["method"], {})
+    return bool(run["stopped_by"] == "rounds" and own.get("stopping", {}).get("rule") == "paper")
+
+
+def fewer_images(profile: str, dataset: str) -> str:
+    """What to add where LCODEC, which forgets fewer samples, stands beside the others; "" where it does not."""
+    few = of_few(main_runs(profile, dataset, "samples", "resnet18", "lcodec"), profile, dataset)
+    return f"; LCODEC forgot {few} images" if few else ""
 
 
 def left_of_class(run: Mapping[str, Any]) -> float:

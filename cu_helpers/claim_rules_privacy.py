@@ -1,7 +1,7 @@
 """Rules for the claims about what an attack and an audit still find: Table 4, and the paper's central sentence."""
 
 from .attack_reports import PAPER_ATTACK, rate_reader, recorded_reports, verdict_of
-from .claim_evidence import NEAR, STAYS, at_scale, average, lost_rest
+from .claim_evidence import NEAR, STAYS, at_scale, average, fewer_images, lost_rest
 from .claims import OPEN, Outcome, fewest, of_parts
 from .errors import DataFileError
 from .figures import LABELS
@@ -51,7 +51,7 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
         ("not attacked", missing),
     ):
         evidence += f"; {words}: {', '.join(left_out)}" if left_out else ""
-    return Outcome(scale, of_parts(*parts), evidence)
+    return Outcome(scale, of_parts(*parts), evidence + fewer_images(profile, dataset))
 
 
 def withstands_u_lira(dataset: str, profile: str) -> Outcome | None:

@@ -388,7 +388,7 @@ assert 0 <= reached <= 100
 #
 # Recorded runs: mean and 95 % interval over seeds. Profile paper has the paper's sizes, on a GPU, with the settings that were searched
 # at profile laptop: nothing was searched at that size. Most of its runs shared the GPU with others, so their seconds say little and are
-# left out. One seed of each method ran again with the GPU to itself, and the seconds are those. Where a row has one seed or two, the
+# left out. One seed of most methods ran again with the GPU to itself, and the seconds are those. Where a row has one seed or two, the
 # interval is missing or as wide as two runs leave it.
 # Profile laptop is what a CPU does: 20,000 images and a quarter of the width. Contrastive unlearning, under the same rules, is the row
 # to compare with. Cells of the paper that are lost stay lost.

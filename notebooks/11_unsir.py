@@ -401,7 +401,8 @@ assert hardness[-1] > hardness[0]
 #
 # - The noise is learned with no weight moving, and the check above holds to the bit.
 # - The authors' penalty flattens the noise; exercise 11-1 measures whether learning it adds anything on this data.
-# - The learning rates decide between forgetting and wrecking; the search is printed in full.
+# - The learning rates decide between forgetting and wrecking; the search is printed in full. The rates found at profile laptop cost
+#   about 13 points of retained accuracy at the paper's size and 3.5 at their own; nothing was searched at the larger.
 # - UNSIR looks at no forgotten image, and it needs to know which class to forget: it cannot forget samples.
 #
 # ## References

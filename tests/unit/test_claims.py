@@ -1,5 +1,6 @@
 """Verdicts from made-up records whose answer is known, and the tables with links to their records."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,12 +95,30 @@ def test_the_fastest_is_found_in_retrains_steps_among_runs_alone_on_their_device
     assert says(found) == IN_PART, "faster than Retrain, not the fastest"
     assert found is not None
     assert found.evidence.startswith(
-        "in Retrain's steps: 90.0 steps, rank 2 of 3, the smallest is SCRUB with 50.0 steps"
+        "in Retrain's steps: 90.0 steps, rank 2 of 2, the smallest is SCRUB with 50.0 steps; Retrain: 900;"
     )
+    assert found.evidence.endswith("; not timed: Boundary expansion, Boundary shrink, UNSIR")
     timed("scrub", 20.0, 0.1)
     timed("contrastive", 9.0, 0.1, metrics=of_class(30.0, 80.0))
     assert says(rule(*PLACE)) == IN_PART, "the class is still there"
+    timed("contrastive", 9.0, 0.1)
+    timed("scrub", 5.0, 0.1, metrics=of_class(0.0, 59.0))
+    found = rule(*PLACE)
+    assert says(found) == OPEN, "the only rival lost the rest"
+    assert found is not None
+    assert "; lost the rest too: SCRUB" in found.evidence
+    timed("unsir", 20.0, 0.1)
+    assert says(rule(*PLACE)) == HOLDS
+    rule_on = {"settings": {"contrastive": {"stopping": {"rule": "paper"}}}, "stopped_by": "rounds"}
+    timed("contrastive", 9.0, 0.1, **rule_on)
+    found = rule(*PLACE)
+    assert says(found) == OPEN, "a run that never met its rule did not end first"
+    assert found is not None
+    assert "; never at its stop rule: Contrastive" in found.evidence
+    timed("contrastive", 9.0, 0.1, **rule_on | {"stopped_by": "rule"})
+    assert says(rule(*PLACE)) == HOLDS
     timed("scrub", 5.0, 0.1, shared=4)
+    timed("unsir", 5.0, 0.1, shared=4)
     assert rule(*PLACE) is None
 
 
@@ -197,27 +216,50 @@ def test_temperature_needs_every_row_and_both_accuracies_flat(folder: Path) -> N
     assert says(appendix.flat_in_temperature(*PLACE)) == IN_PART
 
 
-def test_steadier_runs_are_counted_in_pairs(folder: Path) -> None:
-    rule = appendix.larger_is_steadier("batch")
-    assert rule(*PLACE) is None
-    for size in BATCH_SIZES:
-        if size == BATCH_SIZES[2]:
-            assert says(rule(*PLACE)) == HOLDS, "three pairs of two sizes"
+def put_sweep(folder: Path, sizes: tuple[int, ...], change: Callable[[int, int], float]) -> None:
+    """Runs of Figs. 3 and 4 whose test accuracy changes by this much, of batch size and omega, in omega steps."""
+    for size in sizes:
         for omega in OMEGAS:
-            curve = [{"test": 80.0}, {"test": 80.0 + 10 / omega}, {"test": 80.0}]
+            curve = [
+                {"test": 80.0 + (number % 2) * change(size, omega), "steps": omega * number} for number in range(3)
+            ]
             settings = {"contrastive": {"batch_size": size, "omega": omega}}
             name, common = f"batch {size} omega {omega}", {"task": "samples500", "table": SWEEP, "settings": settings}
             put(folder, "contrastive", name, curve=curve, **common)
-            if (size, omega) == (BATCH_SIZES[1], OMEGAS[1]):
-                found = rule(*PLACE)
-                assert found is not None
-                assert found.says == OPEN
-                assert found.evidence.endswith("2 of 2 pairs that differ in batch alone, which are too few")
-    assert says(appendix.larger_is_steadier("omega")(*PLACE)) == HOLDS
-    found = appendix.larger_is_steadier("batch")(*PLACE)
+
+
+def test_steadier_runs_are_counted_in_pairs_per_round_and_per_step(folder: Path) -> None:
+    by_omega, by_batch = appendix.larger_is_steadier("omega"), appendix.larger_is_steadier("batch")
+    assert by_omega(*PLACE) is None
+    put_sweep(folder, BATCH_SIZES[:1], lambda _, omega: 10 / omega)
+    found = by_omega(*PLACE)
     assert found is not None
-    assert found.evidence == "steadier in 18 of 18 pairs that differ in batch alone", "as steady counts"
-    assert appendix.roughness([{"test": 1.0}]) == 0
+    assert found.says == OPEN, "three pairs, all of one batch size"
+    assert found.evidence.endswith("in 3 per round and in 3 per step, which are too few")
+    put_sweep(folder, BATCH_SIZES, lambda _, omega: 10 / omega)
+    assert says(by_omega(*PLACE)) == HOLDS
+    found = by_batch(*PLACE)
+    assert found is not None
+    assert found.evidence.startswith("of 18 pairs that differ in batch alone the larger is steadier in 18 per round")
+    assert found.says == HOLDS, "as steady counts"
+    put_sweep(folder, BATCH_SIZES, lambda _, omega: 10 * omega)
+    assert says(by_omega(*PLACE)) == OPEN, "rougher per round, as steady per step"
+    put_sweep(folder, BATCH_SIZES, lambda _, omega: 10 * omega**2)
+    assert says(by_omega(*PLACE)) == FAILS
+    assert appendix.roughness([{"test": 1.0, "steps": 0}]) == 0
+    assert appendix.roughness([{"test": 1.0, "steps": 4}, {"test": 4.0, "steps": 8}], each="step") == 0.75
+
+
+def test_the_ce_term_keeps_what_stays(folder: Path) -> None:
+    assert claim_rules.ce_keeps_rest(*PLACE) is None
+    put(folder, "retrain", metrics=of_class(0.0, 88.0))
+    put(folder, "contrastive", metrics=of_class(0.0, 87.0))
+    put(folder, "contrastive", "no classification", metrics=of_class(0.0, 60.0))
+    assert says(claim_rules.ce_keeps_rest(*PLACE)) == HOLDS
+    put(folder, "contrastive", "no classification", metrics=of_class(0.0, 80.0))
+    assert says(claim_rules.ce_keeps_rest(*PLACE)) == IN_PART, "without it little is lost"
+    put(folder, "contrastive", metrics=of_class(0.0, 80.0))
+    assert says(claim_rules.ce_keeps_rest(*PLACE)) == FAILS
 
 
 def test_batches_of_a_sweep_fit_the_samples() -> None:
@@ -227,20 +269,23 @@ def test_batches_of_a_sweep_fit_the_samples() -> None:
 
 
 def test_many_samples_takes_the_mean_over_seeds(folder: Path) -> None:
-    common = {"task": "samples200", "table": "Table 11"}
     for seed, ours in enumerate((80.0, 90.0)):
         assert appendix.many_samples(*PLACE) is None, "one run of each says too little"
-        put(folder, "contrastive", seed=seed, metrics={"test": ours, "forget": 0.0}, **common)
-        put(folder, "fisher", seed=seed, metrics={"test": 86.0, "forget": 7.0}, **common)
+        for method, test, left in (("contrastive", ours, 85.0), ("fisher", 86.0, 98.0), ("retrain", 87.0, 85.0)):
+            metrics = {"test": test, "forget": left}
+            put(folder, method, seed=seed, task="samples200", table="Table 11", metrics=metrics)
     found = appendix.many_samples(*PLACE)
-    assert says(found) == FAILS
+    assert says(found) == HOLDS, "Fisher keeps its accuracy and forgets nothing"
     for seed in (0, 1):
-        for method, test in (("contrastive", 80.0), ("fisher", 40.0)):
+        for method, test in (("contrastive", 40.0), ("fisher", 80.0), ("retrain", 87.0)):
             metrics = {"forget": 80.0, "test": test}
             put(folder, method, seed=seed, task="samples1000", table="Table 11", metrics=metrics)
     assert says(appendix.many_samples(*PLACE)) == IN_PART
     assert found is not None
-    assert found.evidence == "samples200: 85.0 % against 86.0 %, with 0.0 % and 7.0 % of the forgotten still right"
+    assert found.evidence == (
+        "samples200: Contrastive 2.0 points off (85.0 % of the forgotten, 85.0 % of the test images right), "
+        "Fisher 14.0 points off (98.0 % of the forgotten, 86.0 % of the test images right)"
+    )
 
 
 def test_every_class_and_other_architectures(folder: Path) -> None:
