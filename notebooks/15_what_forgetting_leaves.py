@@ -732,7 +732,7 @@ if shadows is not None:
 # Now forget as many images as the sample task does, four times: the least memorised images of each class, those in its middle,
 # the most memorised ones, and random ones. Why *of each class*? The least memorised images of all come from a few easy classes;
 # without them Retrain would miss half a class, and the set would be hard for another reason. Each set has its own Retrain.
-# Three seeds are planned. How many are recorded stands below: an interval that is very wide has two, "one run" has one.
+# How many runs each seed has stands below.
 
 # %%
 if shadows is not None:
@@ -754,8 +754,9 @@ if shadows is not None:
 
 # %% [markdown]
 # The original's line is the size of the task: how far it is from Retrain before anything is done. Where it is near zero, doing
-# nothing is a perfect method. The means rise with memorisation; with so few runs the intervals of all but the easiest set hold
-# zero, so the figure shows a direction and no size.
+# nothing is a perfect method. The most memorised images are far from it; the other intervals hold zero. Contrastive unlearning and
+# SCRUB forget the easiest images as well, which Retrain gets right without having seen them: their goal is the level of unseen
+# images, whichever images are to go. On a random set these two errors partly cancel.
 
 # %% [markdown] tags=["exercise:15-4"]
 # ### Exercise 15-4 · How sure are the scores?
