@@ -32,7 +32,7 @@ class Ledger:
         return len(self._runs)
 
     def entries(self) -> str:
-        """Every cited set of records as HTML: files, device and commit of each.
+        """Every cited set of records as HTML: how many and of which device, and folded in it each file and its commit.
 
         Where GITHUB_REPOSITORY (owner/name) is set, a file's name is a link into that repository.
         """
@@ -45,5 +45,8 @@ class Ledger:
                 run, path = self._runs[name], html.escape(f"book/results/{name}")
                 shown = f'<a href="{base}{path}">{path}</a>' if base else f"<code>{path}</code>"
                 told.append(f"{shown} ({html.escape(str(run['device']))}; commit {html.escape(str(run['commit']))})")
-            lines.append(f'<li id="runs-{number}" value="{number}">{"<br>".join(told)}</li>')
+            devices = sorted({html.escape(str(self._runs[name]["device"])) for name in names})
+            summary = f"{len(names)} record{'s' if len(names) > 1 else ''}: {', '.join(devices)}"
+            folded = f"<details><summary>{summary}</summary>{'<br>'.join(told)}</details>"
+            lines.append(f'<li id="runs-{number}" value="{number}">{folded}</li>')
         return f"<ol>{''.join(lines)}</ol>" if lines else "<p>No record was cited.</p>"

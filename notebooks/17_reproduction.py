@@ -681,7 +681,7 @@ if largest:
 # %% [markdown]
 # ## The records behind this page
 #
-# Each entry is one set of runs; the numbers above link here.
+# Each entry is one set of runs; the numbers above link here. Open an entry to see its files and commits.
 
 # %%
 print(f"{len(ledger)} records are cited on this page")

@@ -348,6 +348,7 @@ def test_a_cell_links_to_its_records(folder: Path, monkeypatch: pytest.MonkeyPat
     entries = ledger.entries()
     assert '<li id="runs-1"' in entries
     assert "<code>book/results/paper/cifar10-resnet18-class5-contrastive-tuned-seed1.json</code>" in entries
+    assert "<details><summary>2 records: " in entries
     monkeypatch.setenv("GITHUB_REPOSITORY", "someone/book")
     assert 'href="https://github.com/someone/book/blob/main/book/results/paper/' in ledger.entries()
     assert Ledger().entries() == "<p>No record was cited.</p>"
