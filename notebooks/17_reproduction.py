@@ -163,7 +163,7 @@ flat = ", ".join(f"{points:g} points of {name}" for name, points in FLAT.items()
 limits = f"ZERO is {ZERO:g} %, KEPT {KEPT:g} points, COLLAPSED {COLLAPSED:g}, TIED {TIED:g}, ENOUGH {ENOUGH}, FLAT {flat}, NEAR {NEAR:g}."
 display(Markdown("\n".join([*rules, "", limits])))
 
-# %%
+# %% tags=["stacked-table"]
 display(Markdown(claims.verdict_table(CLAIMS, SCALES)))
 
 # %% tags=["hide-input"]
