@@ -118,8 +118,8 @@ def class_unlearning_loss(
     """
     _check_embeddings(forget_z, retain_z, temperature, reduction)
     s = _similarities(forget_z, retain_z, temperature)
-    count = torch.tensor(float(len(retain_z)), dtype=s.dtype, device=s.device)
-    return _reduce(count.log() - s.mean(dim=1), reduction)
+    # A number of Python's: a tensor made here would be copied to a GPU, and each step would wait for it.
+    return _reduce(math.log(len(retain_z)) - s.mean(dim=1), reduction)
 
 
 def _log_sum_exp(s: Tensor, chosen: Tensor) -> Tensor:
