@@ -42,7 +42,8 @@ def plain_step(
 def graphed_step(model: EmbeddingClassifier, x: Tensor, y: Tensor, settings: TrainSettings) -> Step:
     """The same step with forward and backward replayed from a CUDA graph; the optimiser stays outside.
 
-    Capturing needs a few steps to choose kernels first. What they change, BatchNorm's statistics, is put back.
+    x: (b, 3, h, w); y: (b,); both are the memory that each replay reads. Capturing needs a few steps to choose
+    kernels first. What they change, BatchNorm's statistics, is put back.
     """
     optimizer = sgd(model, settings.learning_rate, settings.momentum, settings.weight_decay)
     before = {name: value.clone() for name, value in model.named_buffers()}
