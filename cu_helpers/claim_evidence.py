@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .comparison import SETS, Pair, paired_runs
+from .figures import LABELS
 from .metrics import mean_interval
 from .readings import main_runs, of_few
 
@@ -57,17 +58,27 @@ def off(pair: Pair, *names: str) -> float:
     return float(sum(abs(run["metrics"][name] - base["metrics"][name]) for name in names))
 
 
+def lost_points(pair: Pair, kind: str) -> float:
+    """Points that a run ends below its Retrain on what has to stay."""
+    run, base = pair
+    return float(base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]])
+
+
 def collapsed(pair: Pair, kind: str) -> bool:
     """Whether a run lost more than COLLAPSED points of what has to stay."""
-    run, base = pair
-    return bool(base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] > COLLAPSED)
+    return lost_points(pair, kind) > COLLAPSED
 
 
 def lost_rest(profile: str, dataset: str, kind: str, method: str) -> bool:
     """Whether a method's tuned runs lost more than COLLAPSED points of what has to stay, on average."""
     pairs = paired_runs(dataset, kind, method, "tuned", profile=profile)
-    gaps = [base["metrics"][STAYS[kind]] - run["metrics"][STAYS[kind]] for run, base in pairs]
-    return bool(gaps) and average(gaps) > COLLAPSED
+    return bool(pairs) and average([lost_points(pair, kind) for pair in pairs]) > COLLAPSED
+
+
+def left_out(words: str, methods: Iterable[str]) -> str:
+    """What to add for methods that are not compared: "; not timed: SCRUB, UNSIR", or "" for none."""
+    names = ", ".join(LABELS[method] for method in methods)
+    return f"; {words}: {names}" if names else ""
 
 
 def missed_rule(run: Mapping[str, Any]) -> bool:

@@ -16,6 +16,8 @@ from .claim_evidence import (
     ends,
     fewer_images,
     left_of_class,
+    left_out,
+    lost_points,
     lost_rest,
     missed_rule,
     off,
@@ -89,7 +91,7 @@ def fastest(kind: str) -> Any:
             evidence += f"; left of the class: {left} %"
         untimed = [method for method in PAPER_METHODS[kind] if method not in means]
         for words, names in (("never at its stop rule", unmet), ("lost the rest too", lost), ("not timed", untimed)):
-            evidence += f"; {words}: {', '.join(LABELS[name] for name in sorted(names))}" if names else ""
+            evidence += left_out(words, sorted(names))
         rivals = [len(steps[method]) for method in compared if method != "contrastive"]
         scale = at_scale(dataset, profile, len(steps["contrastive"]), rivals)
         decided = "contrastive" in compared and rivals  # against nobody, and without an end of its own, nothing is won
@@ -163,15 +165,12 @@ def ce_keeps_rest(dataset: str, profile: str) -> Outcome | None:
     """With the CE term what stays is at most KEPT below Retrain's, without it more than COLLAPSED below."""
     parts, told = [], []
     count = 0
-    for kind, name in STAYS.items():
+    for kind in STAYS:
         both = beside(dataset, profile, kind, "no classification")
         if not both:
             continue
         count += len(both)
-        with_it, without = (
-            average([base["metrics"][name] - run["metrics"][name] for run, base in side])
-            for side in zip(*both, strict=True)
-        )
+        with_it, without = (average([lost_points(pair, kind) for pair in side]) for side in zip(*both, strict=True))
         parts += [with_it <= KEPT, without > COLLAPSED]
         told.append(f"{kind}: {with_it:.1f} points below Retrain's with it, {without:.1f} without")
     return Outcome(at_scale(dataset, profile, count), of_parts(*parts), "; ".join(told)) if told else None

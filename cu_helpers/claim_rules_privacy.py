@@ -1,7 +1,7 @@
 """Rules for the claims about what an attack and an audit still find: Table 4, and the paper's central sentence."""
 
 from .attack_reports import PAPER_ATTACK, rate_reader, recorded_reports, verdict_of
-from .claim_evidence import NEAR, STAYS, at_scale, average, fewer_images, lost_rest
+from .claim_evidence import NEAR, STAYS, at_scale, average, fewer_images, left_out, lost_rest
 from .claims import OPEN, Outcome, fewest, of_parts
 from .errors import DataFileError
 from .figures import LABELS
@@ -45,12 +45,8 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
         parts.append(rates["contrastive"] <= min(rates.values()))
         told.append(f"{attack}: {fewest(rates, 'contrastive', '%')}" + (f", Retrain {goal:.1f}" if goal else ""))
     evidence = f"member rate in {len(working)} of {len(readings)} readings that work: {'; '.join(told)}"
-    missing = [LABELS[method] for method in PAPER_METHODS["samples"] if method not in reports]
-    for words, left_out in (
-        ("lost the rest too and not compared", [LABELS[method] for method in lost]),
-        ("not attacked", missing),
-    ):
-        evidence += f"; {words}: {', '.join(left_out)}" if left_out else ""
+    missing = [method for method in PAPER_METHODS["samples"] if method not in reports]
+    evidence += left_out("lost the rest too and not compared", lost) + left_out("not attacked", missing)
     return Outcome(scale, of_parts(*parts), evidence + fewer_images(profile, dataset))
 
 
