@@ -8,14 +8,15 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import ForgetTask
 from ..devices import autocast
-from ..models import EmbeddingClassifier, build_model, memory_format
+from ..models import EmbeddingClassifier
 from ..training import TrainSettings, sgd, train
 from ..unlearning import ContrastiveSettings, FinetuneSettings, ScrubSettings, Stopping, unlearn
-from .clock import in_turns, random_task, ratio, seconds, wait
+from .clock import in_turns, random_model, random_task, ratio, seconds, wait
 
 NO_RULE = Stopping(rule="none")
 BATCH = 128  # images in each forward: B forgotten and B retained ones, or so many of one kind
@@ -31,6 +32,33 @@ class Size:
     steps: int  # a multiple of omega, which is 4
 
 
+Step = Callable[[], Tensor]
+
+
+def plain_step(
+    model: EmbeddingClassifier,
+    forward: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    settings: TrainSettings,
+) -> Step:
+    """One training step of `model` on x (b, 3, h, w) and y (b,), as `training.train` takes it; it returns the loss.
+
+    forward: x -> logits (b, classes): the model itself, or a compiled form of it.
+    """
+    optimizer = sgd(model, settings.learning_rate, settings.momentum, settings.weight_decay)
+
+    def step() -> Tensor:
+        with autocast(x.device, settings.precision):
+            loss = F.cross_entropy(forward(x).float(), y)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
 def bare_seconds(
     model: EmbeddingClassifier, task: ForgetTask, steps: int, precision: str, teacher: EmbeddingClassifier | None = None
 ) -> float:
@@ -40,18 +68,19 @@ def bare_seconds(
     """
     learner = copy.deepcopy(model).train()
     x, y = task.train.batch(torch.arange(BATCH, device=task.train.device))
-    optimizer = sgd(learner, 1e-3, 0.9, 5e-4)
+
+    def forward(images: Tensor) -> Tensor:
+        if teacher is not None:
+            with torch.no_grad():
+                teacher(images)
+        return learner(images)  # type: ignore[no-any-return]
+
+    settings = TrainSettings(learning_rate=1e-3, momentum=0.9, weight_decay=5e-4, precision=precision)
+    step = plain_step(learner, forward, x, y, settings)
 
     def run() -> None:
         for _ in range(steps):
-            with autocast(x.device, precision):
-                if teacher is not None:
-                    with torch.no_grad():
-                        teacher(x)
-                loss = F.cross_entropy(learner(x).float(), y)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            step()
 
     return seconds(run, x.device)
 
@@ -109,8 +138,7 @@ def ceiling(size: Size, device: torch.device, repeats: int, precision: str = "au
     costs in bare steps. SCRUB's bare step has its teacher's forward too.
     """
     start = perf_counter()
-    model = build_model(size.model, 10, width=size.width, seed=0).to(device)
-    model.to(memory_format=memory_format(size.width))
+    model = random_model(size.model, size.width, device)
     # One round of contrastive unlearning takes omega steps for each batch of B forgotten images.
     forget = BATCH // 2 * size.steps // ContrastiveSettings().omega
     task = random_task(forget, size.steps * BATCH, device, held_out=2000 if side == 32 else 20, side=side)

@@ -8,6 +8,7 @@ import torch
 
 from ..data import Dataset, ForgetTask, ImageData, forget_these
 from ..devices import generator
+from ..models import EmbeddingClassifier, build_model, memory_format
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -52,6 +53,13 @@ def random_images(count: int, classes: int, seed: int, device: torch.device, sid
     draw = generator(seed, torch.device("cpu"))
     images = torch.randint(0, 256, (count, 3, side, side), generator=draw, dtype=torch.uint8)
     return ImageData(images.to(device), (torch.arange(count) % classes).to(device), MEAN, STD)
+
+
+def random_model(name: str, width: int, device: torch.device, classes: int = 10) -> EmbeddingClassifier:
+    """A model with random weights on the device, in the layout that its width takes."""
+    model = build_model(name, classes, width=width, seed=0).to(device)
+    model.to(memory_format=memory_format(width))
+    return model
 
 
 def random_task(

@@ -8,35 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..devices import autocast
-from ..models import EmbeddingClassifier, build_model, memory_format
+from ..models import EmbeddingClassifier
 from ..training import TrainSettings, sgd
-from .clock import in_turns, random_images, ratio, seconds
-
-Step = Callable[[], Tensor]
-
-
-def plain_step(
-    model: EmbeddingClassifier,
-    forward: Callable[[Tensor], Tensor],
-    x: Tensor,
-    y: Tensor,
-    settings: TrainSettings,
-) -> Step:
-    """One training step of `model` on x (b, 3, h, w) and y (b,), as `training.train` takes it; it returns the loss.
-
-    forward: x -> logits (b, classes): the model itself, or a compiled form of it.
-    """
-    optimizer = sgd(model, settings.learning_rate, settings.momentum, settings.weight_decay)
-
-    def step() -> Tensor:
-        with autocast(x.device, settings.precision):
-            loss = F.cross_entropy(forward(x).float(), y)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return loss.detach()
-
-    return step
+from .ceiling import Step, plain_step
+from .clock import in_turns, random_images, random_model, ratio, seconds
 
 
 def graphed_step(model: EmbeddingClassifier, x: Tensor, y: Tensor, settings: TrainSettings) -> Step:
@@ -76,12 +51,6 @@ def graphed_step(model: EmbeddingClassifier, x: Tensor, y: Tensor, settings: Tra
     return step
 
 
-def _fresh(name: str, width: int, device: torch.device) -> EmbeddingClassifier:
-    model = build_model(name, 10, width=width, seed=0).to(device)
-    model.to(memory_format=memory_format(width))
-    return model.train()
-
-
 def graphs(
     name: str, width: int, batch: int, steps: int, device: torch.device, repeats: int, compiled: bool = True
 ) -> dict[str, Any]:
@@ -97,7 +66,7 @@ def graphs(
     images = random_images(batch, 10, 0, device)
     x, y = images.batch(torch.arange(batch, device=device))
     settings = TrainSettings(learning_rate=1e-2)
-    models = {way: _fresh(name, width, device) for way in ("plain", "graph", "compiled")}
+    models = {way: random_model(name, width, device).train() for way in ("plain", "graph", "compiled")}
     made = {
         "plain": plain_step(models["plain"], models["plain"], x, y, settings),
         "graph": graphed_step(models["graph"], x, y, settings),

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from ..models import build_model, memory_format
+from ..models import build_model
 from ..training import TrainSettings, train
 from ..unlearning import ContrastiveSettings, Stopping, unlearn
 from .ceiling import BATCH
-from .clock import random_images, random_task
+from .clock import random_images, random_model, random_task
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ SETTINGS = ContrastiveSettings(batch_size=BATCH // 2, max_rounds=1, omega=2, sto
 
 def case_seconds(case: Case, device: torch.device) -> float:
     """Seconds of one round between stop checks."""
-    model = build_model("resnet18", case.classes, width=case.width, seed=0).to(device)
-    model.to(memory_format=memory_format(case.width))
+    model = random_model("resnet18", case.width, device, case.classes)
     task = random_task(case.forget, case.retain, device, case.classes, held_out=2 * case.classes)
     found = unlearn("contrastive", model, task, SETTINGS)
     return found.seconds - found.check_seconds
@@ -70,8 +69,7 @@ def _train_step(width: int, device: torch.device) -> None:
 
 
 def _unlearn_steps(width: int, device: torch.device) -> None:
-    model = build_model("resnet18", 10, width=width, seed=0).to(device)
-    model.to(memory_format=memory_format(width))
+    model = random_model("resnet18", width, device)
     unlearn("contrastive", model, random_task(BATCH // 2, 3 * BATCH, device, held_out=20), SETTINGS)
 
 

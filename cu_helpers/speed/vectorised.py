@@ -9,11 +9,11 @@ from torch import Tensor
 from ..data import ImageData
 from ..devices import autocast
 from ..inference import run
-from ..models import EmbeddingClassifier, ModelConfig, build_model, memory_format
+from ..models import EmbeddingClassifier, ModelConfig
 from ..shadows import train_all_at_once, train_one_by_one
 from ..training import TrainSettings
 from ..unlearning.fisher import fisher_diagonal
-from .clock import in_turns, random_images, ratio, seconds
+from .clock import in_turns, random_images, random_model, ratio, seconds
 
 EVALUATED = 256  # images in a batch of an evaluation on a CPU
 
@@ -33,15 +33,9 @@ def fisher_loop(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tens
     return {name: value / len(images) for name, value in total.items()}
 
 
-def _model(width: int, device: torch.device, model: str = "resnet18") -> EmbeddingClassifier:
-    built = build_model(model, 10, width=width, seed=0).to(device)
-    built.to(memory_format=memory_format(width))
-    return built.eval()
-
-
 def fisher(width: int, count: int, device: torch.device, repeats: int) -> dict[str, Any]:
     """The Fisher information's diagonal of `count` images, vectorised against the loop."""
-    model, images = _model(width, device), random_images(count, 10, 0, device)
+    model, images = random_model("resnet18", width, device).eval(), random_images(count, 10, 0, device)
     found = in_turns(
         {
             "vectorised": lambda: seconds(lambda: fisher_diagonal(model, images), device),
@@ -84,7 +78,7 @@ def shadows(width: int, models: int, count: int, device: torch.device, repeats: 
 
 def evaluation(width: int, count: int, device: torch.device, repeats: int, precision: str = "auto") -> dict[str, Any]:
     """`inference.run` of `count` images against the bare forward of the same batches, ready in memory."""
-    model, images = _model(width, device), random_images(count, 10, 0, device)
+    model, images = random_model("resnet18", width, device).eval(), random_images(count, 10, 0, device)
     ready = [images.normalise(part) for part in torch.split(images.images, EVALUATED)]
 
     def bare() -> None:
