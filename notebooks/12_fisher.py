@@ -349,7 +349,7 @@ if on_gpu and "fisher" in on_gpu:
     assert gain["times_faster"] > 5
 
 # %% [markdown]
-# So the claim is one about the code, not about the method: the same sum that gains nothing on two cores is quick where there is room.
+# So the claim is one about the code, not about the method: the same sum that gains little on two cores is quick where there is room.
 
 # %% [markdown] tags=["exercise:12-2"]
 # ### Exercise 12-2 · How the error falls
@@ -497,7 +497,7 @@ prediction = exercises.check("12-3", prediction)
 # - The packaged diagonal is the definition's, all labels and per image; batch gradients give another number.
 # - For a class the recipe's zeroed row does the forgetting; noise of almost nothing scores the same as the logit mask.
 # - For samples, noise that looks at no forgotten image lowers forgotten, retained and test accuracy together.
-# - The cost: the printed ratios, for this machine and model. The exact sum gains about nothing on two cores; mixtures gain what they
+# - The cost: the printed ratios, for this machine and model. The exact sum gains little on two cores; mixtures gain what they
 #   save in arithmetic. On a GPU the exact sum gains what the recorded line says.
 # - At the paper's size the noise found at profile laptop drowns the network for samples: it answers one class for everything. The noise
 #   has to be searched for anew at each size, and it was not. The row says nothing about what Fisher can do there.
