@@ -81,18 +81,16 @@ def parts(wanted: argparse.Namespace, device: torch.device) -> dict[str, Part]:
     }
 
 
-def head(wanted: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """What every record starts with."""
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+def how(wanted: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Under what a part was measured: the fields of `report.MEASURED`."""
     return {
-        "profile": wanted.profile,
         "device": describe_device(device),
         "precision": resolve_precision("auto", device),
         "versions": versions(),
         "commit": commit(),
-        "busy": busy,
-        "conditions": f"What is compared ran in turns, {wanted.repeats} times after a first run; ratios are medians. "
-        f"On average {busy:.1f} processes wanted one of {os.cpu_count()} cores when the last part was recorded.",
+        "repeats": wanted.repeats,
+        "busy": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+        "cores": os.cpu_count(),
     }
 
 
@@ -118,7 +116,8 @@ def main() -> int:
                 found = measure()
                 if name == "rivals":  # of each data set the last measurement stays
                     found += [one for one in record.get(name, []) if one["dataset"] != wanted.dataset]
-                record = {**record, name: found, **head(wanted, device)}
+                measured = {**record.get("measured", {}), report.name_of_run(name, wanted.dataset): how(wanted, device)}
+                record = {**record, "profile": wanted.profile, name: found, "measured": measured}
                 report.write_speed(path, record)
     except (ValueError, DataFileError, StorageError) as error:
         print(f"speed: {error}", file=sys.stderr)

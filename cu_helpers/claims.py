@@ -37,6 +37,9 @@ class Claim:
     test: Callable[[str, str], Outcome | None]  # data set, profile -> outcome; None where nothing is recorded
 
 
+Judged = dict[Claim, dict[tuple[str, str], Outcome]]  # claim -> (data set, profile) -> its outcome there
+
+
 def of_parts(*parts: bool) -> str:
     """HOLDS if every part does, FAILS if none does, else IN_PART. Raises ValueError for no part."""
     if not parts:
@@ -54,8 +57,16 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
 
 def judge(claim: Claim, scales: Sequence[tuple[str, str]]) -> list[Outcome]:
     """The claim's outcome at each (data set, profile) that has the runs for it."""
-    found = (claim.test(dataset, profile) for dataset, profile in scales)
-    return [outcome for outcome in found if outcome is not None]
+    return list(judge_all([claim], scales)[claim].values())
+
+
+def judge_all(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> Judged:
+    """Every claim, in order, with its outcome at each scale that has the runs for it."""
+    judged: Judged = {}
+    for claim in claims:
+        tested = {scale: claim.test(*scale) for scale in scales}
+        judged[claim] = {scale: outcome for scale, outcome in tested.items() if outcome is not None}
+    return judged
 
 
 def fewest(values: dict[str, float], name: str, unit: str) -> str:
@@ -72,28 +83,24 @@ def fewest(values: dict[str, float], name: str, unit: str) -> str:
     return f"{rank}, {words} {LABELS.get(other, other)} with {values[other]:.1f} {unit}"
 
 
-def verdict_table(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> str:
+def verdict_table(judged: Judged) -> str:
     """A Markdown table: every claim with its verdict and, scale by scale, the outcome and its evidence."""
     rows = []
-    for claim in claims:
-        outcomes = judge(claim, scales)
-        told = [f"**{outcome.says}** ({outcome.scale}): {outcome.evidence}" for outcome in outcomes]
-        cells = [f"{claim.name} ({claim.where})", f"**{verdict(outcomes)}**"]
+    for claim, outcomes in judged.items():
+        told = [f"**{outcome.says}** ({outcome.scale}): {outcome.evidence}" for outcome in outcomes.values()]
+        cells = [f"{claim.name} ({claim.where})", f"**{verdict(list(outcomes.values()))}**"]
         rows.append([*cells, "<br>".join(told) or "no such run is recorded"])
     return table(["claim, and where the paper has it", "verdict", "what our runs say"], rows)
 
 
-def counted(claims: Sequence[Claim], scales: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+def counted(judged: Judged) -> dict[str, list[str]]:
     """Verdict -> names of the claims that have it, in the order of the verdicts.
 
     A claim that was tested, but nowhere at the paper's size, says so.
     """
     found: dict[str, list[str]] = {name: [] for name in (REPRODUCED, PARTLY, NOT, UNTESTED)}
-    for claim in claims:
-        profiles = dict.fromkeys(profile for _, profile in scales)
-        by_profile = {profile: judge(claim, [scale for scale in scales if scale[1] == profile]) for profile in profiles}
-        outcomes = [outcome for some in by_profile.values() for outcome in some]
-        tested = [profile for profile, some in by_profile.items() if any(one.says != OPEN for one in some)]
+    for claim, outcomes in judged.items():
+        tested = {profile for (_, profile), outcome in outcomes.items() if outcome.says != OPEN}
         small = f" ({SMALL})" if tested and "paper" not in tested else ""
-        found[verdict(outcomes)].append(claim.name + small)
+        found[verdict(list(outcomes.values()))].append(claim.name + small)
     return found

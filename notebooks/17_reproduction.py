@@ -96,7 +96,8 @@ ledger = Ledger()
 # The headings are those of the ML Reproducibility Challenge's report. All counts are made from the records when this page is built.
 
 # %% tags=["hide-input"]
-verdicts = claims.counted(CLAIMS, SCALES)
+judged = claims.judge_all(CLAIMS, SCALES)
+verdicts = claims.counted(judged)
 runs = read_runs()
 sizes = {name: [run for run in runs if run["profile"] == name] for name in ("paper", "laptop")}
 devices = {name: ", ".join(sorted({run["device"] for run in found})) for name, found in sizes.items()}
@@ -104,7 +105,7 @@ lost = sum(number.value is None for cells in paper.numbers().values() for number
 total = sum(len(cells) for cells in paper.numbers().values())
 
 
-full = {claim.name: claim.test("cifar10", "paper") for claim in CLAIMS}
+full = {claim.name: outcomes.get(("cifar10", "paper")) for claim, outcomes in judged.items()}
 
 
 def named(verdict):
@@ -164,7 +165,7 @@ limits = f"ZERO is {ZERO:g} %, KEPT {KEPT:g} points, COLLAPSED {COLLAPSED:g}, TI
 display(Markdown("\n".join([*rules, "", limits])))
 
 # %% tags=["stacked-table"]
-display(Markdown(claims.verdict_table(CLAIMS, SCALES)))
+display(Markdown(claims.verdict_table(judged)))
 
 # %% tags=["hide-input"]
 colours = dict(zip(verdicts, ("#009e73", "#e69f00", "#d55e00", "#808080"), strict=True))
@@ -500,7 +501,7 @@ for device in ("cpu", "cuda"):
     except DataFileError:
         print(f"no run of make speed on device {device} is recorded in this copy of the book")
         continue
-    display(Markdown("**{device}, {precision}.** {conditions}".format(**speed[device])))
+    display(Markdown(report.conditions(speed[device])))
     for table in (report.ceiling_table, report.rivals_table, report.parts_table):
         if table(speed[device]).count("\n") > 1:
             display(Markdown(table(speed[device])))
@@ -603,7 +604,7 @@ def at_the_papers_size(claim):
 
 at_the_papers_size = exercises.check("17-2", at_the_papers_size)
 for claim in CLAIMS:
-    everywhere = claims.verdict(claims.judge(claim, SCALES))
+    everywhere = claims.verdict(list(judged[claim].values()))
     if at_the_papers_size(claim) != everywhere:
         print(f"{claim.name:48}{everywhere} -> {at_the_papers_size(claim)}")
 assert all(at_the_papers_size(claim) in verdicts for claim in CLAIMS)

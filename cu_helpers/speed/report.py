@@ -20,12 +20,7 @@ from .growth import AXES
 # Field -> what it holds. Every number is finite; seconds are wall-clock seconds.
 SCHEMA: dict[str, str] = {
     "profile": "laptop or smoke",
-    "device": "the processor or GPU, and torch's threads",
-    "precision": "float32 or bfloat16",
-    "versions": "as in every record",
-    "commit": "of the code",
-    "busy": "the system's load average at the end; above the number of cores, ratios are rough",
-    "conditions": "a sentence for the reader",
+    "measured": "part (of rivals: each data set) -> under what it was measured: the fields of MEASURED",
     "ceiling": "list of `ceiling.ceiling`: share of the bare step's throughput, for each model",
     "rivals": "list of `rivals.against_retrain`: times faster than Retrain, with quality",
     "fisher": "`vectorised.fisher`",
@@ -36,8 +31,18 @@ SCHEMA: dict[str, str] = {
     "import": "`growth.import_seconds`",
     "graphs": "list of `graphs.graphs`, on a GPU alone",
 }
-HEAD = ("profile", "device", "precision", "versions", "commit", "busy", "conditions")
+HEAD = ("profile", "measured")
 PARTS = tuple(name for name in SCHEMA if name not in HEAD)
+# One part can be measured again on another day, so each has its own.
+MEASURED: dict[str, str] = {
+    "device": "the processor or GPU, and torch's threads",
+    "precision": "float32 or bfloat16",
+    "versions": "as in every record",
+    "commit": "of the code",
+    "repeats": "turns after a first run of everything",
+    "busy": "the system's load average at the end; above the number of cores, ratios are rough",
+    "cores": "logical processors of the machine",
+}
 GPU_PARTS = ("graphs",)
 
 
@@ -54,15 +59,47 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+def name_of_run(part: str, dataset: str) -> str:
+    """A part's name under `measured`: of rivals one for each data set, which can be measured on different days."""
+    return f"{part} ({dataset})" if part == "rivals" else part
+
+
+def runs_of(record: Mapping[str, Any]) -> list[str]:
+    """The names under which `measured` has to say how a record's parts were measured."""
+    others = [part for part in record if part in PARTS and part != "rivals"]
+    return [*others, *dict.fromkeys(name_of_run("rivals", one["dataset"]) for one in record.get("rivals", []))]
+
+
 def check_record(record: Mapping[str, Any], name: str) -> None:
-    """Raise DataFileError unless a record has the head, known parts alone, and finite numbers."""
+    """Raise DataFileError unless a record has known parts alone, finite numbers, and says how each was measured."""
     missing = [field for field in HEAD if field not in record]
     unknown = [field for field in record if field not in SCHEMA]
+    measured = record.get("measured", {})
+    missing += [f"how {run} was measured" for run in runs_of(record) if set(measured.get(run, ())) != set(MEASURED)]
     if missing or unknown or not _finite(dict(record)):
         raise DataFileError(
             f"{name} is not a record of make speed (missing: {', '.join(missing) or 'nothing'}; unknown: "
             f"{', '.join(unknown) or 'nothing'}; numbers have to be finite); remove it and run make speed"
         )
+
+
+def conditions(record: Mapping[str, Any]) -> str:
+    """Markdown: on what, with which code and how busy a machine the parts were measured, parts alike together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for part, how in record["measured"].items():
+        same = (how["device"], how["precision"], how["versions"]["torch"], how["commit"], str(how["repeats"]))
+        alike.setdefault(same, []).append(part)
+    told = []
+    for (device, precision, torch, commit, repeats), parts in alike.items():
+        which = "" if len(alike) == 1 else f" ({', '.join(parts)})"
+        busy = [record["measured"][part]["busy"] for part in parts]
+        load = f"{min(busy):.1f}" if len(parts) == 1 else f"{min(busy):.1f} to {max(busy):.1f}"
+        told.append(
+            f"**{device}, {precision}**{which}, torch {torch}, commit {commit}. What is compared ran in turns, "
+            f"{repeats} times after a first run; ratios are medians. On average {load} processes wanted one of "
+            f"{record['measured'][parts[0]]['cores']} cores."
+        )
+    return "\n\n".join(told)
 
 
 def write_speed(path: Path, record: Mapping[str, Any]) -> None:

@@ -56,8 +56,8 @@ def test_a_verdict_takes_all_scales_together() -> None:
 
 
 def test_without_records_every_claim_is_untested() -> None:
-    assert claims.counted(CLAIMS, SCALES)[UNTESTED] == [claim.name for claim in CLAIMS]
-    table = claims.verdict_table(CLAIMS, SCALES)
+    assert claims.counted(claims.judge_all(CLAIMS, SCALES))[UNTESTED] == [claim.name for claim in CLAIMS]
+    table = claims.verdict_table(claims.judge_all(CLAIMS, SCALES))
     assert table.count("no such run is recorded") == len(CLAIMS)
     assert all(claim.test.__doc__ for claim in CLAIMS), "a rule says what counts"
 
@@ -414,10 +414,11 @@ def test_how_many_runs_a_scale_has_is_told() -> None:
 def test_a_claim_is_judged_only_where_it_has_runs() -> None:
     claim = Claim("a", "1", lambda dataset, _: Outcome(dataset, HOLDS, "seen") if dataset == "digits" else None)
     assert [outcome.scale for outcome in claims.judge(claim, SCALES)] == ["digits"]
-    assert claims.counted([claim], SCALES)[REPRODUCED] == ["a (small scale only)"]
+    assert claims.counted(claims.judge_all([claim], SCALES))[REPRODUCED] == ["a (small scale only)"]
     large = Claim("b", "1", lambda dataset, profile: Outcome(profile, HOLDS if profile == "paper" else OPEN, ""))
-    assert claims.counted([large], SCALES)[REPRODUCED] == ["b"]
-    assert "| a (1) | **reproduced** | **holds** (digits): seen |" in claims.verdict_table([claim], SCALES)
+    assert claims.counted(claims.judge_all([large], SCALES))[REPRODUCED] == ["b"]
+    told = claims.verdict_table(claims.judge_all([claim], SCALES))
+    assert "| a (1) | **reproduced** | **holds** (digits): seen |" in told
     both = {"a": 2.0, "scrub": 1.0}
     assert claims.fewest(both, "a", "s") == "2.0 s, rank 2 of 2, the smallest is SCRUB with 1.0 s"
     assert claims.fewest(both, "scrub", "s") == "1.0 s, rank 1 of 2, next is a with 2.0 s"

@@ -134,17 +134,17 @@ def test_a_slope_is_that_of_logarithms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(growth.AXES) == set(growth.SLOPES)
 
 
-HEAD: dict[str, Any] = {
-    "profile": "laptop",
+HOW: dict[str, Any] = {
     "device": "a CPU, 1 threads",
     "precision": "float32",
     "versions": {"torch": "2.6"},
     "commit": "0123456789ab",
+    "repeats": 5,
     "busy": 0.5,
-    "conditions": "alone",
+    "cores": 2,
 }
 RECORD: dict[str, Any] = {
-    **HEAD,
+    "profile": "laptop",
     "ceiling": [{"model": "resnet18", "width": 16, "share": {"contrastive": 0.96, "scrub": 0.88}, "check_steps": 2.5}],
     "rivals": [
         {
@@ -171,6 +171,7 @@ RECORD: dict[str, Any] = {
     "graphs": [{"model": "resnet18", "width": 64, "batch": 256, "times_faster": {"graph": 2.04, "compiled": 2.5}}],
     "growth": [{"axis": "width", "values": [8, 16], "seconds": [1.0, 3.0], "slope": math.log2(3), "expected_slope": 2}],
 }
+RECORD["measured"] = {run: HOW for run in report.runs_of(RECORD)}
 
 
 def test_tables_set_what_was_measured_beside_the_aim() -> None:
@@ -210,11 +211,29 @@ def test_a_record_is_checked_written_and_read(tmp_path: Path, monkeypatch: pytes
         report.read_speed()
     report.write_speed(path, RECORD)
     assert report.read_speed() == json.loads(json.dumps(RECORD))
-    for wrong in ({"profile": "laptop"}, {**RECORD, "more": 1}, {**RECORD, "busy": math.nan}):
+    unknown = {part: HOW for part in RECORD["measured"] if part != "rivals (cifar10)"}
+    for wrong in (
+        {"profile": "laptop"},
+        {**RECORD, "more": 1},
+        {**RECORD, "fisher": {"times_faster": math.nan}},
+        {**RECORD, "measured": unknown},
+    ):
         with pytest.raises(DataFileError, match="is not a record of make speed"):
             report.write_speed(path, wrong)
     assert report.read_speed() == json.loads(json.dumps(RECORD)), "what was there stays"
     assert set(report.SCHEMA) == set(RECORD)
+
+
+def test_parts_of_another_day_keep_what_they_were_measured_under() -> None:
+    assert report.conditions(RECORD).count("**a CPU, 1 threads, float32**, torch 2.6, commit 0123456789ab.") == 1
+    later = {**RECORD["measured"], "fisher": {**HOW, "commit": "ba9876543210", "busy": 1.25}}
+    told = report.conditions({**RECORD, "measured": later}).split("\n\n")
+    assert len(told) == 2
+    assert "rivals (cifar10)" in told[0]
+    assert "fisher" not in told[0]
+    assert "On average 0.5 to 0.5" in told[0]
+    assert "** (fisher), torch 2.6, commit ba9876543210." in told[1]
+    assert "On average 1.2 processes wanted one of 2 cores." in told[1]
 
 
 def test_committed_records_can_be_shown() -> None:
