@@ -57,6 +57,12 @@ def test_vit_trains_with_adam() -> None:
     assert profile.training.epochs == get_profile("laptop", "cifar10").training.epochs
 
 
+def test_vit_on_digits_trains_long_enough_to_learn_so_few_images() -> None:
+    training = get_profile("laptop", "digits", "vit_small").training
+    assert (training.optimizer, training.epochs, training.learning_rate) == ("adam", 150, 1e-3)
+    assert get_profile("smoke", "digits", "vit_small").training.epochs == get_profile("smoke", "digits").training.epochs
+
+
 def test_shrink_keeps_the_asked_number_balanced() -> None:
     digits = load_dataset("digits", device="cpu")
     assert get_profile("laptop").shrink(digits) is digits
