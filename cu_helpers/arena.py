@@ -13,10 +13,10 @@ from .metrics import evaluate, mean_interval
 from .notebook import Lab
 from .strips import strip
 from .tuning import searches, tuned_settings
-from .unlearning import METHODS, UnlearningResult, unlearn
+from .unlearning import UnlearningResult, unlearn
 
 SMOKE_ROUNDS = 3  # as in the profile's own settings
-SMOKE_CHECKS = 8  # steps between two rows of a curve
+SMOKE_CHECKS = 16  # steps between two rows of a curve
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def settings_of(lab: Lab, kind: str, method: str) -> Any:
         return brief(lab, settings)
     except DataFileError:
         print(f"{method}, {kind}: no search is recorded for {lab.profile.dataset}; the profile's settings")
-        return lab.profile.settings(method, kind) or METHODS[method].settings()
+        return lab.profile.settings(method, kind)
 
 
 def brief(lab: Lab, settings: Any) -> Any:
@@ -86,7 +86,7 @@ def table(kind: str, bouts: Mapping[str, Sequence[Bout]]) -> str:
 
 
 def sparse(settings: Any) -> Any:
-    """The settings with a stop check, and so a row of the curve, every eighth step where they ask for more."""
+    """The settings with a stop check, and so a row of the curve, every sixteenth step where they ask for more."""
     every = settings.stopping.check_every
     if every is None or every >= SMOKE_CHECKS:
         return settings
@@ -96,8 +96,8 @@ def sparse(settings: Any) -> Any:
 def show_curve(lab: Lab, kind: str, runs: Mapping[str, tuple[str, Any]], caption: str) -> None:
     """Fig. 2 for some methods: accuracy on the forgotten images over the images passed, one seed.
 
-    runs: label -> (method, settings); settings say how often a row is written, at smoke every eighth
-    step at most.
+    runs: label -> (method, settings); settings say how often a row is written, at smoke every
+    sixteenth step at most.
     """
     if lab.profile.name == "smoke":
         runs = {name: (method, sparse(brief(lab, settings))) for name, (method, settings) in runs.items()}

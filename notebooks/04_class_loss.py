@@ -752,8 +752,9 @@ for name, mean in means.items():
 watched = draw_from(task.retain, 256, seed=0)
 base = lab.profile.settings("contrastive", "class")
 batches = math.ceil(len(task.forget) / (base.batch_size or 64))
-passes = 2 if batches <= 4 else 1
-base = replace(base, max_rounds=passes, stopping=Stopping(rule="none", check_every=max(1, passes * batches // 6)))
+passes, rows = 2 if batches <= 4 else 1, 3 if lab.profile.name == "smoke" else 6
+often = Stopping(rule="none", check_every=max(1, passes * batches // rows))
+base = replace(base, max_rounds=passes, stopping=often)
 ALONE, CROSS = "contrastive term alone", "cross-entropy alone"
 settings_of = {ALONE: replace(base, lambda_ce=0.0), CROSS: replace(base, lambda_ul=0.0), "both": base}
 trained, alike = lab.original(), lambda model: {"alike": between_classes(model, watched)}
