@@ -24,17 +24,21 @@ import papermill
 from front_page import write_fragments
 from static_figures import draw_site
 
+from cu_helpers.errors import DataFileError
 from cu_helpers.profiles import PROFILES
+from cu_helpers.sources import pin_folders
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 PAGES = ("index.md", "teaching.md", "glossary.md", "bibliography.md")
+SHOWN = ("torch", "torchvision", "numpy", "scikit-learn", "umap-learn", "plotly", "jupyter-book", "papermill")
 QUIET = ["--IPKernelApp.log_level=ERROR"]  # its warnings on transport mean nothing to a reader
 
 
 def fingerprint(chapter: Path, settings: dict[str, str]) -> str:
     """A hash of all that a chapter's outputs depend on."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    described = {**settings, **{name: metadata.version(name) for name in SHOWN}}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     package = sorted(path for path in (ROOT / "cu_helpers").rglob("*") if path.suffix in (".py", ".csv"))
     sources = [chapter, *package, *sorted((BOOK / "results").rglob("*.json"))]
     for path in sources:
@@ -87,7 +91,6 @@ def copy_assets(source: Path) -> None:
 
 def status_page(seconds: dict[str, float], profile: str, dataset: str) -> str:
     """The page of run times and versions."""
-    names = ("torch", "torchvision", "numpy", "scikit-learn", "umap-learn", "plotly", "jupyter-book", "papermill")
     lines = [
         "# Status of this build",
         "",
@@ -95,7 +98,7 @@ def status_page(seconds: dict[str, float], profile: str, dataset: str) -> str:
     ]
     lines += ["", "| chapter | seconds |", "|---|---|"]
     lines += [f"| {name} | {value:.0f} |" for name, value in seconds.items()]
-    lines += ["", "| package | version |", "|---|---|", *[f"| {name} | {metadata.version(name)} |" for name in names]]
+    lines += ["", "| package | version |", "|---|---|", *[f"| {name} | {metadata.version(name)} |" for name in SHOWN]]
     return "\n".join(lines) + "\n"
 
 
@@ -190,12 +193,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NN", help="run these chapters, such as 05, and build no site")
     wanted = parser.parse_args()
     os.environ.setdefault("CU_CACHE", str(wanted.target.resolve() / "cache"))
+    pin_folders()  # the chapters run in their own folder
     chapters = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     try:
         if wanted.only:
             run_only(wanted.target, wanted.profile, wanted.dataset, chapters, wanted.only)
             return 0
         page = build(wanted.target, wanted.profile, wanted.dataset, chapters)
+    except DataFileError as error:
+        print(f"build_book: {error}", file=sys.stderr)
+        return 2
     except papermill.PapermillExecutionError as error:
         print(f"A chapter failed in cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
         return 1

@@ -72,7 +72,7 @@ def failure(step: str, cell: Cell, log: Path, error: BaseException) -> str:
 
 def main() -> int:
     """Make one step's target, unless it is there; return the exit status."""
-    commit()  # now: the checkout may move on while this runs
+    os.environ.setdefault("CU_COMMIT", commit())  # now, and for the notebook's process: the checkout may move on
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--cell", type=json.loads, required=True, help="the cell's fields, as JSON")

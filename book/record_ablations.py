@@ -47,10 +47,12 @@ def main() -> int:
     parser.add_argument("--counts", action="store_true", help="Table 11 alone, which needs a Retrain for each number")
     wanted = parser.parse_args()
     try:
+        if wanted.counts and wanted.task != "samples":
+            raise ValueError("Table 11 forgets samples; --counts needs --task samples")
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
         ours = tuned_settings(profile, wanted.task, "contrastive")
-        fisher = tuned_settings(profile, wanted.task, "fisher")
+        fisher = tuned_settings(profile, wanted.task, "fisher") if wanted.counts else None
     except (ValueError, DataFileError) as error:
         print(f"record_ablations: {error}", file=sys.stderr)
         return 2

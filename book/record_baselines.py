@@ -8,7 +8,6 @@ whose model and forgotten samples no table reports.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ from cu_helpers.experiments import (
 from cu_helpers.grid import CURVES, samples_of
 from cu_helpers.models import EmbeddingClassifier
 from cu_helpers.profiles import Profile, get_profile
-from cu_helpers.results import commit, record_path
+from cu_helpers.results import commit, read_run, record_path
 from cu_helpers.training import TrainedModel
 from cu_helpers.tuning import (
     GRIDS,
@@ -69,7 +68,7 @@ def search_all(profile: Profile, dataset: Dataset, kind: str, names: list[str]) 
         original = original_model(dataset, profile, SEARCH_SEED)
         # Retrain without all of the profile's samples is a reference for the first few as well.
         reference = retrained_model(make_task(dataset, profile, kind, SEARCH_SEED), profile, SEARCH_SEED)
-        base = profile.settings(method, kind) or METHODS[method].settings()
+        base = profile.settings(method, kind)
         found = search(method, original.model, reference.model, task, base, SEARCH_SEED)
         record_search(profile, task, method, base, SEARCH_SEED, found)
         say(f"searched {method}: {best(found).changes} scores {best(found).score:.3f} of", [t.score for t in found])
@@ -114,7 +113,12 @@ def equal_seconds(
     """Record every method that takes steps, cut to the time that contrastive unlearning took."""
     timed = record_path(describe(profile, task, "contrastive", "timed", seed))
     path = timed if timed.exists() else record_path(describe(profile, task, "contrastive", "tuned", seed))
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+    recorded = read_run(path)
+    if recorded.get("retrain_step_seconds") is None:
+        raise DataFileError(
+            f"{path} was recorded beside other runs, so that its seconds bound nothing; "
+            "record it alone first (--timed, without --shared)"
+        )
     # Without its stop checks, in Retrain's steps: what a busy machine leaves as it is.
     budget = (recorded["seconds"] - recorded["check_seconds"]) / recorded["retrain_step_seconds"]
     for method, _, settings in planned:
@@ -193,11 +197,15 @@ def main() -> int:
     names = methods(wanted.task, wanted.methods)
     if profile.model == SEARCH_MODEL and not wanted.no_search:
         search_all(profile, dataset, wanted.task, names)
-    for seed in () if wanted.search_only else wanted.seeds:
-        if wanted.timed:
-            time_all(profile, dataset, wanted.task, names, seed)
-        else:
-            run_all(profile, dataset, wanted.task, names, seed, wanted.shared)
+    try:
+        for seed in () if wanted.search_only else wanted.seeds:
+            if wanted.timed:
+                time_all(profile, dataset, wanted.task, names, seed)
+            else:
+                run_all(profile, dataset, wanted.task, names, seed, wanted.shared)
+    except DataFileError as error:  # a search or a run that is missing or damaged
+        print(f"record_baselines: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

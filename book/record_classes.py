@@ -14,12 +14,13 @@ from cu_helpers.data import forget_class, load_dataset
 from cu_helpers.errors import DataFileError
 from cu_helpers.experiments import original_model, record_unlearning
 from cu_helpers.profiles import PROFILES, get_profile
-from cu_helpers.results import record_path
+from cu_helpers.results import commit, record_path
 from cu_helpers.tuning import tuned_settings
 
 
 def main() -> int:
     """Read the command line, make what is missing, return the exit status."""
+    commit()  # now: the checkout may move on while this runs
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--profile", default="laptop", choices=PROFILES)

@@ -44,7 +44,7 @@ def kept(path: Path, key: str, fixed: dict[str, Any]) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
-    return found[key] if all(found[name] == value for name, value in fixed.items()) else []
+    return found[key] if all(found.get(name) == value for name, value in fixed.items()) else []
 
 
 def write(path: Path, key: str, fixed: dict[str, Any], rows: list[dict[str, Any]], device: torch.device) -> None:
@@ -77,8 +77,10 @@ def shadows(profile: Profile, dataset: Dataset, count: int) -> None:
 
 def runs(profile: Profile, dataset: Dataset, seeds: list[int]) -> None:
     """Forget each graded set, and a random one of the same size, with each method and seed."""
-    scores = memorisation(read_shadows(profile))
+    trained = read_shadows(profile)
+    scores = memorisation(trained)
     fixed = {"profile": profile.name, "dataset": profile.dataset, "count": profile.count, "graded": "within classes"}
+    fixed |= {"shadow_models": len(trained.member)}  # more of them grade other sets
     rows = kept(graded_path(profile), "runs", fixed)
     for seed in seeds:
         tasks = {

@@ -24,7 +24,7 @@ from cu_helpers.experiments import (
 )
 from cu_helpers.profiles import PROFILES, Profile, get_profile
 from cu_helpers.results import commit, record_path
-from cu_helpers.unlearning import METHODS, Stopping
+from cu_helpers.unlearning import Stopping
 
 # The table of the paper that each run belongs to.
 TABLES = {"class": "Table 1", "samples": "Table 3"}
@@ -32,7 +32,7 @@ TABLES = {"class": "Table 1", "samples": "Table 3"}
 
 def variants(profile: Profile, kind: str) -> list[tuple[str, str | None, Any]]:
     """Method, variant and settings of each run of one seed, the controls with the same limits."""
-    ours = profile.settings("contrastive", kind) or METHODS["contrastive"].settings()
+    ours = profile.settings("contrastive", kind)
     every = replace(ours, stopping=Stopping(check_every=1))
     rounds = replace(ours, stopping=Stopping())
     runs: list[tuple[str, str | None, Any]] = [

@@ -14,14 +14,23 @@ from pathlib import Path
 
 from cu_helpers import grid_parts
 from cu_helpers.data import DATASETS
+from cu_helpers.errors import DataFileError
 from cu_helpers.estimate import estimate
 from cu_helpers.files import locked, try_lock
 from cu_helpers.gpus import visible_gpus
 from cu_helpers.models import MODELS
 from cu_helpers.profiles import PROFILES
+from cu_helpers.sources import pin_folders
 from cu_helpers.unlearning import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def at_least_one(word: str) -> int:
+    """A whole number of 1 or more from the command line."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"found {word!r}; expected a whole number, 1 or more")
+    return int(word)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -33,9 +42,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--parts", nargs="+", choices=list(grid_parts.PARTS), help="default: all but timed")
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS), help="default: all")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the profile's")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
+    parser.add_argument("--jobs", type=at_least_one, default=1, help="runs at once")
     parser.add_argument("--gpus", type=int, help="GPUs of the cluster; default: those of this machine")
-    parser.add_argument("--gpu-slots", type=int, default=1, help="runs that may share a GPU")
+    parser.add_argument("--gpu-slots", type=at_least_one, default=1, help="runs that may share a GPU")
     parser.add_argument("--retries", type=int, default=1, help="how often a failed run is tried again")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "grid", help="for logs and notebooks")
     parser.add_argument("--runs-only", action="store_true", help="make the records, no tables and no book")
@@ -98,8 +107,15 @@ def main() -> int:
     words = sys.argv[1:]
     split = words.index("--") if "--" in words else len(words)
     wanted, extra = command_line().parse_args(words[:split]), words[split + 1 :]
-    cells = grid_parts.cells(wanted.profile, wanted.dataset, wanted.models, wanted.parts, wanted.methods, wanted.seeds)
-    print(estimate(cells, wanted.jobs), flush=True)
+    pin_folders()  # the steps run in the work folder
+    try:
+        cells = grid_parts.cells(
+            wanted.profile, wanted.dataset, wanted.models, wanted.parts, wanted.methods, wanted.seeds
+        )
+        print(estimate(cells, wanted.jobs), flush=True)
+    except DataFileError as error:  # a damaged record
+        print(f"reproduce: {error}", file=sys.stderr)
+        return 2
     if wanted.plan:
         return 0
     work = wanted.work.resolve()

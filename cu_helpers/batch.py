@@ -16,7 +16,6 @@ from .profiles import get_profile
 from .results import complete, read_run, write_run
 from .training import TrainedModel
 from .tuning import GRIDS, SEARCH_SEED, best, record_search, search
-from .unlearning import METHODS
 from .verification import verify
 
 
@@ -129,7 +128,7 @@ def search_cell(cell: Cell) -> None:
     full = small.task(dataset, amount)
     task = small.task(dataset, min(amount, cell.amount) if cell.method == "lcodec" else amount)
     original, reference = original_model(dataset, size, SEARCH_SEED), retrained_model(full, size, SEARCH_SEED)
-    base = size.settings(cell.method, cell.kind) or METHODS[cell.method].settings()
+    base = size.settings(cell.method, cell.kind)
     trials = search(cell.method, original.model, reference.model, task, base, SEARCH_SEED)
     record_search(size, task, cell.method, base, SEARCH_SEED, trials)
     print(f"best of {len(trials)}: {best(trials).changes}")

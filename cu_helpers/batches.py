@@ -15,7 +15,7 @@ from .notebook import Lab
 from .paper import TABLE_14
 from .profiles import Profile, get_profile
 from .tuning import tuned_settings
-from .unlearning import METHODS, unlearn
+from .unlearning import unlearn
 
 BOTH = ("contrastive", "contrastive_queue")
 IN_PROPORTION = ", rate in proportion"
@@ -57,7 +57,7 @@ def base_settings(profile: Profile, method: str) -> Any:
     try:
         return tuned_settings(profile, "samples", method)
     except DataFileError:
-        return profile.settings(method, "samples") or METHODS[method].settings()
+        return profile.settings(method, "samples")
 
 
 def plans(base: Mapping[str, Any], sizes: Sequence[int]) -> list[Plan]:

@@ -43,7 +43,8 @@ def lowest_attack(dataset: str, profile: str) -> Outcome | None:
         }
         goal = rates.pop("retrain", None)
         parts.append(rates["contrastive"] <= min(rates.values()))
-        told.append(f"{attack}: {fewest(rates, 'contrastive', '%')}" + (f", Retrain {goal:.1f}" if goal else ""))
+        beside = "" if goal is None else f", Retrain {goal:.1f}"
+        told.append(f"{attack}: {fewest(rates, 'contrastive', '%')}{beside}")
     evidence = f"member rate in {len(working)} of {len(readings)} readings that work: {'; '.join(told)}"
     missing = [method for method in PAPER_METHODS["samples"] if method not in reports]
     evidence += left_out("lost the rest too and not compared", lost) + left_out("not attacked", missing)

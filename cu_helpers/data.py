@@ -13,7 +13,8 @@ from .devices import generator, pick_device
 from .errors import choose
 from .splits import SPLIT_SEED, balanced_split
 
-DATASETS = ("digits", "cifar10", "cifar100", "svhn", "mini_imagenet")
+CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100, "svhn": 10, "mini_imagenet": 100}  # data set -> how many
+DATASETS = tuple(CLASSES)
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,23 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for; None means the first GPU if there is one, else the CPU.
 
-    Raises ValueError for a name torch does not know, or if a CUDA device is asked for and none is
-    usable.
+    Raises ValueError for what is neither a CPU nor a CUDA device, and for a CUDA device that torch does
+    not see.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"unknown device {device!r}; expected 'cpu', 'cuda' or 'cuda:N'") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {str(chosen)!r} was asked for but torch sees no GPU; use device='cpu'")
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {str(chosen)!r} is not supported; expected 'cpu', 'cuda' or 'cuda:N'")
+    if chosen.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device {str(chosen)!r} was asked for but torch sees no GPU; use device='cpu'")
+        count = torch.cuda.device_count()
+        if chosen.index is not None and chosen.index >= count:
+            raise ValueError(f"device {str(chosen)!r} was asked for but torch sees {count} GPUs, numbered from 0")
     return chosen
 
 
@@ -51,6 +57,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     else:
         native = device.type == "cpu" and _cpu_has_bfloat16()
     return "bfloat16" if native else "float32"
+
+
+def wait(device: torch.device) -> None:
+    """Let queued GPU work finish, so that a clock reads what it should."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:

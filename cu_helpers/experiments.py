@@ -12,7 +12,7 @@ from .models import EmbeddingClassifier, build_model
 from .profiles import Profile
 from .results import record
 from .training import TrainedModel, accuracy, load_or_train, train
-from .unlearning import METHODS, Stopping, unlearn
+from .unlearning import Stopping, unlearn
 from .verification import verify
 
 KINDS = ("class", "samples")
@@ -177,7 +177,7 @@ def unlearning_run(
             f"a run as long as {retrain_steps:g} of Retrain's steps needs a device of its own; found {shared} processes"
         )
     before = retrain_step_seconds(profile, task) if shared == 1 else None
-    settings = settings or profile.settings(method, task.kind) or METHODS[method].settings()
+    settings = settings or profile.settings(method, task.kind)
     if retrain_steps is not None and before is not None:
         settings = replace(settings, stopping=Stopping(rule="none", seconds=retrain_steps * before))
     result = unlearn(method, original.model, task, settings, seed, look if curve else None)

@@ -63,14 +63,15 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
 
     shared: several may hold it so at once, but none beside one that holds it alone. The lock ends
     with the process that holds it, however that ends. The empty file stays. Raises StorageError
-    where the file cannot be made.
+    where the file cannot be made or locked.
     """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        with _explained(path):  # some shared file systems have no locks
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 
@@ -78,15 +79,18 @@ def try_lock(path: Path, wait: bool = False) -> int | None:
     """Hold the lock file `path` until this process ends, and return its descriptor.
 
     If another process holds it: None, or with `wait` only when that one lets go. Raises StorageError
-    where the file cannot be made.
+    where the file cannot be made or locked.
     """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except OSError:
+            os.close(handle)
+            raise
     return handle

@@ -128,7 +128,7 @@ def settings_of(size: Profile, kind: str, method: str) -> Any:
     except DataFileError:
         if size.name != "smoke":
             raise
-        return size.settings(method, kind) or METHODS[method].settings()
+        return size.settings(method, kind)
 
 
 def needs_search(cell: Cell) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import ablations, batches
+from .data import CLASSES
 from .errors import choose
 from .experiments import KINDS
 from .grid import CURVES, NO_CONTRAST, REFERENCES, Cell, samples_of
@@ -37,7 +38,6 @@ class Wanted:
     parts: tuple[str, ...]
     methods: tuple[str, ...] | None
     seeds: tuple[int, ...] | None
-    classes: int
 
     def amount(self, kind: str) -> int:
         """The class, or the number of samples, of the main comparison."""
@@ -84,12 +84,13 @@ def _timed(wanted: Wanted, kind: str, seed: int) -> Iterator[Cell]:
 
 def _classes(wanted: Wanted, seed: int) -> Iterator[Cell]:
     if wanted.has("contrastive"):
-        yield from (wanted.cell("class", "contrastive", "tuned", seed, label) for label in range(wanted.classes))
+        for label in range(CLASSES[wanted.size.dataset]):
+            yield wanted.cell("class", "contrastive", "tuned", seed, label)
 
 
 def _settings(wanted: Wanted, kind: str, seed: int) -> Iterator[Cell]:
     if wanted.has("contrastive"):
-        ours = wanted.size.settings("contrastive", kind) or METHODS["contrastive"].settings()  # for the names alone
+        ours = wanted.size.settings("contrastive", kind)  # for the names alone
         for _, variant, _, _ in ablations.variants(ours, kind, wanted.size.count):
             yield wanted.cell(kind, "contrastive", variant, seed)
 
@@ -138,14 +139,12 @@ def cells(
     parts: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    classes: int = 10,
 ) -> list[Cell]:
     """Every wanted cell once, references first.
 
     parts: None means all of PARTS but "timed". methods: None means all for the searched
     architecture and the paper's for the others. seeds: None means the profile's. At profile smoke,
-    None means the few that its name promises. classes: how many the data set has. Raises ValueError
-    for an unknown name.
+    None means the few that its name promises. Raises ValueError for an unknown name.
     """
     for part in parts or ():
         choose("part of the grid", part, list(PARTS))
@@ -161,7 +160,6 @@ def cells(
             chosen,
             tuple(methods) if methods else None,
             tuple(seeds) if seeds else None,
-            classes,
         )
         for kind in KINDS:
             found.update(dict.fromkeys(_of_kind(wanted, kind)))

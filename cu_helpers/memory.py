@@ -1,5 +1,6 @@
-"""When a GPU has too little memory: half the batch, and a sentence that says so."""
+"""How much memory a process has taken, and what to do when a GPU has too little: half the batch, and say so."""
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -9,12 +10,30 @@ import torch
 
 from .errors import DeviceMemoryError
 
+try:
+    import resource
+except ImportError:  # Windows has no such module
+    resource = None  # type: ignore[assignment]
+
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 class SmallerBatchWarning(UserWarning):
     """A batch did not fit into the GPU's memory, and half of it is tried."""
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """The process's largest memory so far, in MiB: the GPU's allocator, or resident memory on a CPU.
+
+    0 where the system does not tell (Windows).
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return 0.0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 2**20 if sys.platform == "darwin" else most / 2**10  # macOS counts bytes, Linux KiB
 
 
 def until_it_fits(

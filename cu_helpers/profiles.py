@@ -9,6 +9,7 @@ from .errors import choose
 from .models import MODELS, ModelConfig
 from .training import TrainSettings
 from .unlearning import (
+    METHODS,
     BoundaryExpansionSettings,
     BoundaryShrinkSettings,
     ContrastiveQueueSettings,
@@ -66,13 +67,15 @@ class Profile:
         return f"class{self.label}" if kind == "class" else f"samples{self.count}"
 
     def settings(self, method: str, kind: str) -> Any:
-        """The settings of `method` for a task of this kind; None means the method's defaults.
+        """The settings of `method` for a task of this kind: this profile's own, else the method's defaults.
 
-        Retrain always takes the training that made the original model.
+        Retrain always takes the training that made the original model. Raises ValueError for an unknown method.
         """
+        choose("method", method, list(METHODS))
         if method == "retrain":
             return RetrainSettings(self.training)
-        return (self.class_settings if kind == "class" else self.sample_settings).get(method)
+        own = (self.class_settings if kind == "class" else self.sample_settings).get(method)
+        return METHODS[method].settings() if own is None else own
 
 
 EVERY_BATCH = Stopping(check_every=1)

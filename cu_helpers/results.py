@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
@@ -16,6 +15,7 @@ import torch
 from .checkpoints import versions
 from .errors import DataFileError
 from .files import write_text
+from .memory import peak_memory_mib
 from .profiles import PROFILES
 from .schema import REQUIRED, check_run, fault
 
@@ -38,8 +38,9 @@ def results_folder() -> Path:
 def commit() -> str:
     """The checkout's git commit when this was first asked, or "unknown".
 
-    A "+" follows if tracked files of the package have changed. $CU_COMMIT names it where the code
-    runs without its history, as in a container or from a copied tree.
+    A "+" follows if tracked files of the package have changed. An installed package that only lies inside some
+    other repository is unknown. $CU_COMMIT names the commit where the code runs without its history, as in a
+    container or from a copied tree.
     """
     named = os.environ.get("CU_COMMIT")
     if named:
@@ -50,6 +51,7 @@ def commit() -> str:
         return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout
 
     try:
+        git("ls-files", "--error-unmatch", "--", Path(__file__).name)
         changed = git("status", "--porcelain", "--untracked-files=no", "--", str(here)).strip()
         return git("rev-parse", "--short=12", "HEAD").strip() + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
@@ -67,13 +69,6 @@ def describe_device(device: torch.device) -> str:
     except OSError:
         pass
     return f"{model}, {torch.get_num_threads()} threads"
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """The process's largest memory so far, in MiB: the GPU's allocator, or resident memory on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def plain(value: Any) -> Any:

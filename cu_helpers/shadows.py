@@ -12,7 +12,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from .data import Dataset, ForgetTask, ImageData
-from .devices import autocast, generator
+from .devices import autocast, generator, wait
 from .errors import NonFiniteError
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
 from .training import TrainSettings, train
@@ -171,8 +171,7 @@ def training_seconds(
         for way, trainer in TRAINERS.items():
             start = perf_counter()
             trainer(config, images, trained, once, 0)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize(images.device)
+            wait(images.device)
             if turn:
                 least[way] = min(least[way], perf_counter() - start)
     return least

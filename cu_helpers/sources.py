@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import DataFileError
+from .files import locked
 from .splits import SPLIT_SEED, balanced_split
 
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
@@ -91,13 +92,27 @@ def data_root(root: str | Path | None, holds: "tuple[str, ...]") -> Path:
     return candidates[0]
 
 
+def pin_folders() -> None:
+    """Make $CU_DATA, $CU_CACHE and $CU_RESULTS absolute, for steps that will run in another folder than this one.
+
+    Without $CU_DATA it becomes this folder's ./data, as `data_root` would have it here.
+    """
+    os.environ.setdefault("CU_DATA", "data")
+    for name in ("CU_DATA", "CU_CACHE", "CU_RESULTS"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).resolve())
+
+
 def _download(name: str, root: Path, dataset: type, entry: str, **options: object) -> None:
     """Let torchvision download into a folder aside and move what it made into `root`."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as aside:
-            dataset(aside, download=True, **options)
-            (Path(aside) / entry).replace(root / entry)
+        with locked(root / f".{entry}.lock"):
+            if (root / entry).exists():
+                return  # another process has just fetched it
+            with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as aside:
+                dataset(aside, download=True, **options)
+                (Path(aside) / entry).replace(root / entry)
     except Exception as error:  # torchvision raises many kinds; all mean "not fetched"
         raise DataFileError(
             f"{name} is not in {root} and could not be downloaded ({error}); "

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .checkpoints import cache_folder, discard, fingerprint, keep, load_model, save_model
 from .data import ImageData
-from .devices import autocast, generator, pick_device, resolve_precision
+from .devices import autocast, generator, pick_device, resolve_precision, wait
 from .errors import CheckpointError, NonFiniteError, StorageError, check_settings, choose
 from .files import locked
 from .inference import predict_logits
@@ -188,8 +188,7 @@ def load_or_train(
             )
             start = perf_counter()
             train(model, images, tried, seed)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize()
+            wait(images.device)
             return model, perf_counter() - start
 
         (model, seconds), used = until_it_fits(attempt, settings, halved, f"training {config.describe()}", batch_words)

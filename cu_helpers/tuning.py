@@ -190,7 +190,7 @@ def tuned_settings(profile: Profile, kind: str, method: str) -> Any:
     Retrain and the logit mask, which have nothing to tune, come as they are. Raises DataFileError
     if there is no recorded search.
     """
-    base = profile.settings(method, kind) or METHODS[method].settings()
+    base = profile.settings(method, kind)
     if method not in GRIDS:
         return base
     return replace(base, **best(read_search(profile, kind, method)).changes)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checkpoints import cache_folder, discard, fingerprint, keep, save_weights
 from ..data import ImageData
-from ..devices import autocast, generator, resolve_precision
+from ..devices import autocast, generator, resolve_precision, wait
 from ..errors import NonFiniteError, check_settings, choose
 from ..training import rotate_and_crop
 from .captions import wordings
@@ -174,14 +174,14 @@ def load_or_train_clip(
     if path.exists():
         try:
             with safe_open(path, framework="pt", device=str(images.device)) as file:
+                seconds = float(file.metadata()["seconds"])  # first: a file without it must not change the weights
                 start.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-                return TrainedClip(start.eval(), float(file.metadata()["seconds"]), steps, seen)
-        except (SafetensorError, RuntimeError, KeyError, TypeError):
+                return TrainedClip(start.eval(), seconds, steps, seen)
+        except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError):
             discard(path)
     begun = perf_counter()
     train_clip(learner, images, settings, seed)
-    if images.device.type == "cuda":
-        torch.cuda.synchronize()
+    wait(images.device)
     seconds = perf_counter() - begun
     weights = {key: value.detach().cpu().contiguous() for key, value in start.state_dict().items()}
     keep(lambda: save_weights(path, weights, {"seconds": str(seconds)}))

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import ForgetTask
-from ..devices import autocast
+from ..devices import autocast, wait
 from ..models import EmbeddingClassifier
 from ..training import TrainSettings, sgd, train
 from ..unlearning import ContrastiveSettings, FinetuneSettings, ScrubSettings, Stopping, unlearn
-from .clock import in_turns, random_model, random_task, ratio, seconds, wait
+from .clock import in_turns, random_model, random_task, ratio, seconds
 
 NO_RULE = Stopping(rule="none")
 BATCH = 128  # images in each forward: B forgotten and B retained ones, or so many of one kind

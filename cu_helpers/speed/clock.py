@@ -7,16 +7,10 @@ from time import perf_counter
 import torch
 
 from ..data import Dataset, ForgetTask, ImageData, forget_these
-from ..devices import generator
+from ..devices import generator, wait
 from ..models import EmbeddingClassifier, build_model, memory_format
 
 MEAN = STD = (0.5, 0.5, 0.5)
-
-
-def wait(device: torch.device) -> None:
-    """Let queued GPU work finish."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -1,7 +1,6 @@
 """Growth: seconds and peak memory of contrastive unlearning against the sizes of the model and of the data."""
 
 import multiprocessing
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..memory import peak_memory_mib
 from ..models import build_model
 from ..training import TrainSettings, train
 from ..unlearning import ContrastiveSettings, Stopping, unlearn
@@ -81,10 +81,10 @@ def _peak(work: str, width: int, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         WORK[work](width, device)
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak_memory_mib(device)
+    before = peak_memory_mib(device)
     WORK[work](width, device)
-    return max(1.0, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    return max(1.0, peak_memory_mib(device) - before)
 
 
 def peak_memory(widths: list[int], device: torch.device) -> dict[str, Any]:

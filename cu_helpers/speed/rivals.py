@@ -12,7 +12,7 @@ from ..metrics import evaluate
 from ..profiles import EVERY_BATCH, Profile
 from ..training import accuracy
 from ..tuning import tuned_settings
-from ..unlearning import METHODS, unlearn
+from ..unlearning import unlearn
 
 SHARES = (0.25, 0.4, 0.6, 1.0)  # lengths of Retrain that are tried, as shares of the profile's epochs
 NEAR = 0.5  # points of validation accuracy below the best that still count as good
@@ -43,7 +43,7 @@ def variants(profile: Profile, kind: str) -> list[tuple[str, str, Any]]:
     """Method, a name for the reader, and settings: the searched ones, and ours with a check after every batch."""
     found = []
     for method in RIVALS[kind]:
-        own = profile.settings(method, kind) or METHODS[method].settings()
+        own = profile.settings(method, kind)
         if method == "contrastive":
             found.append((method, "checked after every batch", replace(own, stopping=EVERY_BATCH)))
         try:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import ForgetTask
+from ..devices import wait
 from ..errors import NonFiniteError
 from ..models import EmbeddingClassifier
 from .stopping import Stopping, stop_rule
@@ -42,12 +43,6 @@ class UnlearningResult:
     samples_seen: int
     forget_share: float
     stopped_by: str
-
-
-def _wait(device: torch.device) -> None:
-    """Let queued GPU work finish, so that the clock reads what it should."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class UnlearningLoop:
@@ -83,11 +78,11 @@ class UnlearningLoop:
         self._visited = 0
         self._loss = torch.zeros((), device=task.forget.device)
         self._losses = 0
-        _wait(task.forget.device)
+        wait(task.forget.device)
         self._start = perf_counter()
 
     def _seconds(self) -> float:
-        _wait(self.task.forget.device)
+        wait(self.task.forget.device)
         return perf_counter() - self._start - self._away
 
     def step(self, optimizer: torch.optim.Optimizer, loss: Tensor, samples: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ def test_no_device_named_means_the_gpu_if_there_is_one(
 
 def test_a_named_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert devices.pick_device("cpu") == CPU
     assert devices.pick_device(CPU) == CPU
     assert devices.pick_device("cuda:1") == torch.device("cuda", 1)
@@ -48,9 +50,23 @@ def test_a_gpu_that_is_not_there_is_refused(name: str, monkeypatch: pytest.Monke
         devices.pick_device(name)
 
 
-def test_an_unknown_device_is_refused_in_one_sentence() -> None:
-    with pytest.raises(ValueError, match=r"^unknown device 'gpu'; expected 'cpu', 'cuda' or 'cuda:N'$"):
-        devices.pick_device("gpu")
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="device 'cuda:2' was asked for but torch sees 2 GPUs, numbered from 0"):
+        devices.pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["gpu", 1.5])
+def test_an_unknown_device_is_refused_in_one_sentence(device: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^unknown device {device!r}; expected 'cpu', 'cuda' or 'cuda:N'$"):
+        devices.pick_device(device)
+
+
+@pytest.mark.parametrize("device", ["mps", "meta"])
+def test_a_device_that_the_package_cannot_use_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' is not supported; expected 'cpu', 'cuda' or 'cuda:N'"):
+        devices.pick_device(device)
 
 
 @pytest.mark.parametrize(

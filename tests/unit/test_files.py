@@ -1,11 +1,13 @@
 """Files are written aside and renamed: a reader sees the old one, the new one or none."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
+from cu_helpers import files
 from cu_helpers.errors import StorageError
-from cu_helpers.files import write_aside, write_text
+from cu_helpers.files import locked, try_lock, write_aside, write_text
 
 
 def test_a_new_file_is_written_with_its_folders(tmp_path: Path) -> None:
@@ -65,3 +67,16 @@ def test_a_failing_rename_cleans_up(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="taken cannot be written"):
         write_text(path, "new")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="Windows has no flock")
+def test_a_file_system_without_locks_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    told = "a.lock cannot be written \\(No locks available\\)"
+    with pytest.raises(StorageError, match=told), locked(tmp_path / "a.lock"):
+        raise AssertionError("nothing may run without the lock")
+    with pytest.raises(StorageError, match=told):
+        try_lock(tmp_path / "a.lock")

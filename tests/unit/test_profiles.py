@@ -4,7 +4,7 @@ import pytest
 
 from cu_helpers.data import load_dataset
 from cu_helpers.profiles import PROFILES, get_profile
-from cu_helpers.unlearning import RetrainSettings
+from cu_helpers.unlearning import METHODS, RetrainSettings
 
 
 def test_the_name_comes_from_the_argument_then_the_variable_then_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +49,16 @@ def test_mini_imagenet_takes_table_7() -> None:
     for kind in ("class", "samples"):
         settings = profile.settings("contrastive", kind)
         assert (settings.batch_size, settings.learning_rate, settings.temperature) == (128, 1e-4, 0.7)
+
+
+def test_a_method_without_settings_of_its_own_takes_its_defaults() -> None:
+    profile = get_profile("smoke", "cifar10")
+    for name, method in METHODS.items():
+        for kind in method.tasks:
+            assert isinstance(profile.settings(name, kind), method.settings)
+    assert profile.settings("contrastive", "class") == METHODS["contrastive"].settings()
+    with pytest.raises(ValueError, match="unknown method 'scrubb'"):
+        profile.settings("scrubb", "class")
 
 
 def test_vit_trains_with_adam() -> None:

@@ -6,7 +6,8 @@ import os
 import pickle
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ class Cifar:
 @pytest.fixture(params=["cifar10", "cifar100"])
 def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cifar:
     return Cifar(tmp_path / "there", request.param, monkeypatch)
+
+
+def visible(folder: Path) -> list[str]:
+    """What lies in a folder, the lock of its download aside."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
 def no_network(*_: object, **__: object) -> None:
@@ -146,7 +152,7 @@ def test_without_files_and_network_one_sentence_says_what_to_do(name: str, tmp_p
     assert "the network is unreachable" in message
     assert "CU_DATA" in message
     assert "\n" not in message
-    assert list(root.rglob("*")) == []
+    assert visible(root) == []
 
 
 def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +176,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: HalfAResponse())
     with pytest.raises(DataFileError, match=r"could not be downloaded .*connection reset by peer"):
         data.load_dataset("cifar10", tmp_path / "data", "cpu")
-    assert list((tmp_path / "data").rglob("*")) == []
+    assert visible(tmp_path / "data") == []
 
 
 def test_a_data_folder_that_is_a_file_is_refused_in_one_sentence(tmp_path: Path, offline: None) -> None:
@@ -195,11 +201,46 @@ def test_a_download_is_checked_unpacked_and_kept(tmp_path: Path, monkeypatch: py
     root = tmp_path / "data"
     dataset = data.load_dataset("cifar10", root, "cpu")
     assert torch.equal(dataset.train.images, torch.from_numpy(np.concatenate(made.pixels["train"])))
-    assert [path.name for path in root.iterdir()] == [made.kind.base_folder]
+    assert visible(root) == [made.kind.base_folder]
 
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", no_network)
     again = data.load_dataset("cifar10", root, "cpu")
     assert torch.equal(again.train.images, dataset.train.images)
+
+
+def test_of_two_first_runs_one_downloads_and_the_other_takes_it_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While this process waits for the lock, the other one puts the files there."""
+    root = tmp_path / "data"
+
+    @contextmanager
+    def waited_for(path: Path) -> Iterator[None]:
+        assert path.parent == root
+        (root / "files").mkdir()
+        yield
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the files are there already")
+
+    monkeypatch.setattr(sources, "locked", waited_for)
+    sources._download("cifar10", root, never, "files")  # type: ignore[arg-type]
+    assert visible(root) == ["files"]
+
+
+def test_folders_are_pinned_to_where_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CU_DATA", raising=False)
+    monkeypatch.setenv("CU_CACHE", "models")
+    monkeypatch.delenv("CU_RESULTS", raising=False)
+    sources.pin_folders()
+    monkeypatch.chdir("/")
+    assert os.environ["CU_DATA"] == str(tmp_path / "data")
+    assert os.environ["CU_CACHE"] == str(tmp_path / "models")
+    assert "CU_RESULTS" not in os.environ
+    monkeypatch.setenv("CU_DATA", "/elsewhere")
+    sources.pin_folders()
+    assert os.environ["CU_DATA"] == "/elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +361,7 @@ def test_a_missing_svhn_file_is_fetched_or_named(
     (svhn[0] / "test_32x32.mat").unlink()
     with pytest.raises(DataFileError, match=r"svhn is not in .* put torchvision's test_32x32.mat into that folder"):
         data.load_dataset("svhn", svhn[0], "cpu")
-    assert [path.name for path in svhn[0].iterdir()] == ["train_32x32.mat"]
+    assert visible(svhn[0]) == ["train_32x32.mat"]
 
 
 # Mini-ImageNet: 100 classes of 6 tiny images, so 5 train and 1 test a class
