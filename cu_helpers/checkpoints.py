@@ -5,8 +5,8 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .data import ImageData
 from .errors import CheckpointError, StorageError
-from .files import write_aside, write_text
+from .files import locked, write_aside, write_text
 from .models import EmbeddingClassifier, ModelConfig, build_model
 
 
@@ -67,6 +67,18 @@ def save_weights(
         beside()
 
     write_aside(path, write)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a checkpoint's lock while the block runs: of two that want it at once, one trains and the other reads.
+
+    Where no lock can be made nothing can be kept either; the block runs all the same, and `keep` says so.
+    """
+    with ExitStack() as held:
+        with suppress(StorageError):
+            held.enter_context(locked(path.parent / ".locks" / path.stem))
+        yield
 
 
 def discard(path: Path) -> None:

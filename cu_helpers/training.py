@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checkpoints import cache_folder, discard, fingerprint, keep, load_model, save_model
+from .checkpoints import alone, cache_folder, discard, fingerprint, keep, load_model, save_model
 from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision, wait
-from .errors import CheckpointError, NonFiniteError, StorageError, check_settings, choose
-from .files import locked
+from .errors import CheckpointError, NonFiniteError, check_settings, choose
 from .inference import predict_logits
 from .memory import batch_words, halved, until_it_fits
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
@@ -175,9 +173,7 @@ def load_or_train(
     found = _cached(path, config, images, key)
     if found:
         return found
-    with ExitStack() as held:  # of two that want it at once, one trains and the other reads
-        with suppress(StorageError):  # where no lock can be made nothing can be kept either, and `keep` says so
-            held.enter_context(locked(path.parent / ".locks" / path.stem))
+    with alone(path):
         found = _cached(path, config, images, key)
         if found:
             return found

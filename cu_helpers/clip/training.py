@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,10 +13,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoints import cache_folder, discard, fingerprint, keep, save_weights
+from ..checkpoints import alone, cache_folder, discard, fingerprint, keep, save_weights
 from ..data import ImageData
 from ..devices import autocast, generator, resolve_precision, wait
 from ..errors import NonFiniteError, check_settings, choose
+from ..memory import batch_words, halved, until_it_fits
 from ..training import rotate_and_crop
 from .captions import wordings
 from .losses import clip_loss
@@ -164,25 +165,53 @@ def load_or_train_clip(
     name: one of `CLIP_MODELS`, for the file's name. start: changed in place, to the trained weights. The model
     that comes back asks with start's wording; its captions follow settings.wording. folder: None means
     `checkpoints.cache_folder()`. An unreadable file in the cache is trained anew and replaced; a cache that cannot
-    be written to keeps nothing, and a warning says so.
+    be written to keeps nothing, and a warning says so. Where a batch does not fit into a GPU's memory, training starts
+    over from the same weights with half of it, and so with half the captions to tell an image's own from; a warning
+    says so and the file's notes tell the batch.
     """
     choose("CLIP model", name, CLIP_MODELS)
     learner = start.asked(wordings(classes)[settings.wording])
     path = Path(folder or cache_folder()) / f"clip-{name}-{_key(name, learner, images, settings, seed)}.safetensors"
+    found = _cached(path, start, images, settings)
+    if found:
+        return found
+    with alone(path):
+        found = _cached(path, start, images, settings)
+        if found:
+            return found
+        before = {key: value.clone() for key, value in start.state_dict().items()}
+
+        def attempt(tried: ClipTrainSettings) -> float:
+            start.load_state_dict(before)
+            begun = perf_counter()
+            train_clip(learner, images, tried, seed)
+            wait(images.device)
+            return perf_counter() - begun
+
+        seconds, used = until_it_fits(attempt, settings, halved, f"training CLIP {name}", batch_words)
+        weights = {key: value.detach().cpu().contiguous() for key, value in start.state_dict().items()}
+        keep(lambda: save_weights(path, weights, {"seconds": str(seconds), "batch_size": str(used.batch_size)}))
+    return _trained(start, seconds, images, used)
+
+
+def _trained(model: ZeroShotClip, seconds: float, images: ImageData, settings: ClipTrainSettings) -> TrainedClip:
     steps = settings.epochs * math.ceil(len(images) / settings.batch_size)
-    seen = settings.epochs * len(images)
-    if path.exists():
-        try:
-            with safe_open(path, framework="pt", device=str(images.device)) as file:
-                seconds = float(file.metadata()["seconds"])  # first: a file without it must not change the weights
-                start.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-                return TrainedClip(start.eval(), seconds, steps, seen)
-        except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError):
-            discard(path)
-    begun = perf_counter()
-    train_clip(learner, images, settings, seed)
-    wait(images.device)
-    seconds = perf_counter() - begun
-    weights = {key: value.detach().cpu().contiguous() for key, value in start.state_dict().items()}
-    keep(lambda: save_weights(path, weights, {"seconds": str(seconds)}))
-    return TrainedClip(start.eval(), seconds, steps, seen)
+    return TrainedClip(model.eval(), seconds, steps, settings.epochs * len(images))
+
+
+def _cached(path: Path, start: ZeroShotClip, images: ImageData, settings: ClipTrainSettings) -> TrainedClip | None:
+    """`start` with the weights in the cache; None, and `start` as it was, if there are none that can be read."""
+    if not path.exists():
+        return None
+    before = {key: value.clone() for key, value in start.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt", device=str(images.device)) as file:
+            notes = file.metadata()
+            used = replace(settings, batch_size=int(notes.get("batch_size", settings.batch_size)))
+            seconds = float(notes["seconds"])
+            start.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError):
+        start.load_state_dict(before)
+        discard(path)
+        return None
+    return _trained(start, seconds, images, used)

@@ -1,17 +1,21 @@
 """Training a CLIP: written-out steps, captions, the cache."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from clip_helpers import CAPTIONS, NAMES, WORDING, dataset, distance, tiny_clip, weights
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from cu_helpers.clip import ClipTrainSettings, ZeroShotClip, load_or_train_clip, train_clip
+from cu_helpers.clip import ClipTrainSettings, ZeroShotClip, load_or_train_clip, train_clip, training
 from cu_helpers.clip.training import adam, caption_embeddings, limit_scale
 from cu_helpers.devices import generator
 from cu_helpers.errors import NonFiniteError
+from cu_helpers.memory import SmallerBatchWarning
 from cu_helpers.training import accuracy
 
 CPU = torch.device("cpu")
@@ -128,3 +132,37 @@ def test_half_a_file_is_trained_anew(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     assert torch.equal(weights(cached(tmp_path)), weights(first))
     assert len(path.read_bytes()) == len(whole)
+
+
+def test_a_file_without_its_seconds_changes_no_weight_before_training(tmp_path: Path) -> None:
+    first = cached(tmp_path)
+    (path,) = tmp_path.glob("clip-small-*.safetensors")
+    other = {key: value + 1 for key, value in first.state_dict().items()}
+    save_file({key: value.contiguous() for key, value in other.items()}, path)
+    assert torch.equal(weights(cached(tmp_path)), weights(first))
+
+
+def test_a_batch_that_does_not_fit_is_halved_from_the_same_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    real = training.train_clip
+
+    def small_gpu(model: ZeroShotClip, images: Any, settings: ClipTrainSettings, seed: int) -> ZeroShotClip:
+        tried.append(settings.batch_size)
+        real(model, images, settings, seed)
+        if settings.batch_size > 12:
+            raise torch.OutOfMemoryError("no room")  # late, when the weights have moved already
+        return model
+
+    half = replace(QUICK, batch_size=12)
+    expected = cached(tmp_path / "half", settings=half)
+    monkeypatch.setattr(training, "train_clip", small_gpu)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    with pytest.warns(SmallerBatchWarning, match="training CLIP small: batch_size 24 does not fit"):
+        found = load_or_train_clip("small", tiny_clip(0, WORDING), dataset().train, NAMES, QUICK, 0, tmp_path)
+    assert tried == [24, 12]
+    assert torch.equal(weights(found.model), weights(expected))
+    again = load_or_train_clip("small", tiny_clip(0, WORDING), dataset().train, NAMES, QUICK, 0, tmp_path)
+    assert tried == [24, 12], "it is in the cache now"
+    assert (again.steps, again.samples_seen) == (found.steps, found.samples_seen)
