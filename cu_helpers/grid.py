@@ -27,6 +27,7 @@ CURVES = {
 }
 FEW = 50  # samples that LCODEC forgets on natural images; it takes hours for the paper's 500
 NO_CONTRAST = "tuned, no contrast"
+EVERY_LOOK = "looked at after every batch"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def planned(cell: Cell) -> ablations.Planned:
     main = TABLES[cell.kind]
     if variant == NO_CONTRAST:
         return main, variant, replace(ours, lambda_ul=0.0), ()
+    if variant == EVERY_LOOK:
+        return main, variant, replace(ours, stopping=replace(ours.stopping, check_every=1)), ()
     if variant == "curve":
         once = {"max_rounds": 1} if hasattr(ours, "max_rounds") else {}
         watched = replace(ours, stopping=Stopping(rule="none", check_every=CURVES[cell.method]), **once)

@@ -7,7 +7,7 @@ from . import ablations, batches
 from .data import CLASSES
 from .errors import choose
 from .experiments import KINDS
-from .grid import CURVES, NO_CONTRAST, REFERENCES, Cell, samples_of
+from .grid import CURVES, EVERY_LOOK, NO_CONTRAST, REFERENCES, Cell, samples_of
 from .profiles import Profile, get_profile
 from .tuning import SEARCH_MODEL
 from .unlearning import METHODS
@@ -19,6 +19,7 @@ PARTS = {
     "counts": "Table 11: other numbers of samples",
     "settings": "Table 12, Figs. 3 and 4: temperature, batch size, omega",
     "queue": "Table 14: the momentum queue",
+    "looks": "the methods with a stop rule, each looked at after every batch",
     "timed": "Tables 2 and 5 once more, each run with the device to itself",
 }
 # The paper's own comparison, which is what other architectures than the searched one take part in.
@@ -115,6 +116,14 @@ def _queue(wanted: Wanted, seed: int) -> Iterator[Cell]:
             yield wanted.cell("samples", method, plan.variant, seed)
 
 
+def _looks(wanted: Wanted, kind: str, seed: int) -> Iterator[Cell]:
+    for method in wanted.methods_of(kind):
+        stopping = getattr(wanted.size.settings(method, kind), "stopping", None)
+        # The others run a fixed length, or are looked at that often in the main comparison already.
+        if stopping is not None and stopping.rule != "none" and stopping.check_every != 1:
+            yield wanted.cell(kind, method, EVERY_LOOK, seed)
+
+
 def _of_kind(wanted: Wanted, kind: str) -> Iterator[Cell]:
     searched = wanted.size.model == SEARCH_MODEL
     for seed in wanted.seeds_of(kind):
@@ -128,6 +137,8 @@ def _of_kind(wanted: Wanted, kind: str) -> Iterator[Cell]:
             yield from _classes(wanted, seed)
         if "counts" in wanted.parts and searched and kind == "samples":
             yield from _counts(wanted, seed)
+        if "looks" in wanted.parts and searched:
+            yield from _looks(wanted, kind, seed)
         if "queue" in wanted.parts and searched and kind == "samples":
             yield from _queue(wanted, seed)
 

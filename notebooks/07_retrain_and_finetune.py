@@ -216,12 +216,13 @@ for name, images in (
 #    the measured sets, where a gap is the accuracy minus Retrain's as a share. 1 is Retrain. A method that breaks everything
 #    scores low, but it can trade a point of test accuracy for a point of forgetting. Some settings for samples were chosen that
 #    way: Fisher's on CIFAR-10, and LCODEC's, gradient ascent's and SCRUB's on the digits.
-# 4. **The same stop data.** Where a method has a stop rule it looks at the same validation images, but not equally often: the intervals
-#    were set in chapter 05 and not searched. On the digits, and for samples of CIFAR-10, contrastive unlearning looks after every batch
-#    and the others once a round. For a class of CIFAR-10 it looks once a round, finetuning after every fourth batch and gradient ascent
-#    after each. A run that looks often stops as soon as the rule holds, earlier and with more of a class left (ten to twenty per cent
-#    there; chapter 05 shows that for contrastive unlearning too). So a method's seconds, and what it leaves of a class, depend on this
-#    interval as well.
+# 4. **The same stop data.** Contrastive unlearning, finetuning and gradient ascent have a stop rule; the others run as long as their
+#    authors say. The three look at the same validation images, but not equally often: the intervals were set in chapter 05 and not
+#    searched. On the digits, and for samples of CIFAR-10, contrastive unlearning looks after every batch and the other two once a round.
+#    For a class of CIFAR-10 it looks once a round, finetuning after every fourth batch and gradient ascent after each. A run that looks
+#    often stops as soon as the rule holds, earlier and with more of a class left (ten to twenty per cent there; chapter 05 shows that
+#    for contrastive unlearning too). So a method's seconds, and what it leaves of a class, depend on this interval as well. Chapter 13
+#    has the digits with equal intervals.
 # 5. **Three seeds** where recorded (each table says how many), with 95 % intervals of the mean and gaps paired by seed.
 # 6. **Two clocks.** Each method at its own stop, and each cut, without a stop rule, to the time that contrastive unlearning took. That
 #    time is counted in Retrain's steps, timed just before each run, because a busy machine slows both alike. Optimiser steps and images

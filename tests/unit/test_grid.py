@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import grid_step
@@ -48,6 +48,22 @@ def test_smoke_is_small_and_the_paper_profile_is_whole() -> None:
         grid_parts.cells("smoke", "digits", parts=["tables"])
     with pytest.raises(ValueError, match="unknown method 'forget'"):
         grid_parts.cells("smoke", "digits", methods=["forget"])
+
+
+def test_the_part_looks_has_those_whose_rule_is_looked_at_less_often() -> None:
+    cells = grid_parts.cells("laptop", "digits", parts=["looks"], seeds=[0])
+    assert [(cell.kind, cell.method) for cell in cells] == [
+        (kind, method) for kind in ("class", "samples") for method in ("finetune", "gradient_ascent")
+    ]
+    for cell in cells:
+        tuned = grid.settings_of(cell.size, cell.kind, cell.method)
+        table, variant, settings, watched = grid.planned(cell)
+        assert (table, watched) == (grid.TABLES[cell.kind], ())
+        assert variant == grid.EVERY_LOOK
+        assert (tuned.stopping.check_every, settings.stopping.check_every) == (None, 1)
+        assert replace(settings, stopping=tuned.stopping) == tuned
+    others = grid_parts.cells("laptop", "digits", ["resnet34"], parts=["looks"])
+    assert others == [], "other architectures are not searched"
 
 
 def test_a_cell_is_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
