@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from .data import Dataset, ForgetTask, ImageData
+from .data import Dataset, ForgetTask, ImageData, forget_these
 from .devices import autocast, generator, wait
 from .errors import NonFiniteError
 from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
@@ -49,26 +49,13 @@ def shadow_design(images: int, shadows: int, forgotten: int, seed: int = 0) -> t
 
 
 def shadow_task(dataset: Dataset, trained: Tensor, forgets: Tensor, seed: int = 0) -> ForgetTask:
-    """The task of one shadow model: its row (images,) of each mask of `shadow_design`, over dataset.train."""
-    pool = dataset.train
-    chosen = trained.to(pool.device)
-    train_images = pool.select(chosen)
-    forgotten = forgets.to(pool.device)[chosen]
-    return ForgetTask(
-        kind="samples",
-        dataset=dataset.name,
-        forget=train_images.select(forgotten),
-        retain=train_images.select(~forgotten),
-        train=train_images,
-        validation=dataset.validation,
-        test=dataset.test,
-        forget_test=None,
-        retain_test=None,
-        classes=dataset.classes,
-        forget_index=forgotten.nonzero()[:, 0],
-        label=None,
-        seed=seed,
-    )
+    """The task of one shadow model: its row (images,) of each mask of `shadow_design`, over dataset.train.
+
+    Raises ValueError if the model forgets none or all of its images.
+    """
+    chosen = trained.to(dataset.train.device)
+    forgotten = forgets.to(dataset.train.device)[chosen]
+    return forget_these(replace(dataset, train=dataset.train.select(chosen)), forgotten.nonzero()[:, 0], seed)
 
 
 def _fresh(config: ModelConfig, seed: int) -> EmbeddingClassifier:

@@ -156,7 +156,7 @@ def test_a_design_is_even_and_its_tasks_are_its_rows(forgotten: int, turns: int,
     again = shadow_design(images, shadows, forgotten, seed)
     assert torch.equal(again[0], trained)
     assert torch.equal(again[1], forgets)
-    if images <= 90:
+    if images <= 90 and turns > 1:  # with one turn a model forgets all that it saw, which is no task
         task = shadow_task(replace(TINY, train=TINY.train.first(images)), trained[0], forgets[0])
         assert image_keys(task.forget) == image_keys(TINY.train.first(images).select(forgets[0]))
         assert len(task.retain) == images // 2 - forgotten

@@ -59,6 +59,8 @@ def test_a_shadows_task_is_its_row_of_the_design(digits: Dataset) -> None:
     assert torch.equal(task.retain.labels, digits.train.labels[trained[4] & ~forgets[4]])
     assert torch.equal(task.train.images[task.forget_index], task.forget.images)
     assert (len(task.train), len(task.forget), len(task.retain)) == (90, 9, 81)
+    with pytest.raises(ValueError, match="90 positions were named"):
+        shadow_task(digits, trained[4], trained[4])
 
 
 @pytest.mark.parametrize("width", [4, 16])
