@@ -15,6 +15,7 @@ from ..errors import check_settings, choose
 from ..models import EmbeddingClassifier
 from ..training import accuracy
 from .codec import foci
+from .gradients import summed_gradient
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .newton import newton_removal, secant_removal
 from .stopping import Stopping
@@ -63,14 +64,7 @@ class LcodecSettings:
 
 def mean_gradient(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tensor]:
     """Gradient of the mean cross-entropy over `images`, by parameter name, in the model's own mode."""
-    weights = dict(model.named_parameters())
-    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for index in torch.split(torch.arange(len(images), device=images.device), 256):
-        x, y = images.batch(index)
-        loss = F.cross_entropy(model(x), y, reduction="sum") / len(images)
-        for name, part in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
-            total[name] += part
-    return total
+    return summed_gradient(model, images, len(images))
 
 
 def secant(model: EmbeddingClassifier, images: ImageData, rate: float) -> tuple[dict[str, Tensor], ...]:

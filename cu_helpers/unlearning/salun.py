@@ -11,6 +11,7 @@ from ..devices import autocast, generator
 from ..errors import check_settings
 from ..models import EmbeddingClassifier
 from ..training import sgd
+from .gradients import summed_gradient
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
@@ -37,16 +38,11 @@ class SalunSettings:
 def saliency(model: EmbeddingClassifier, images: ImageData, kept_share: float) -> dict[str, Tensor]:
     """Masks, by weight: True for the `kept_share` of all weights with the largest |gradient| on `images`.
 
-    The gradient is that of the mean cross-entropy, in eval mode (Fan et al. 2024, section 4).
+    The gradient is that of the summed cross-entropy, in eval mode: it ranks the weights as the mean's
+    does (Fan et al. 2024, section 4).
     """
     model.eval()
-    weights = dict(model.named_parameters())
-    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for index in torch.split(torch.arange(len(images), device=images.device), 256):
-        x, y = images.batch(index)
-        loss = F.cross_entropy(model(x), y, reduction="sum")
-        for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
-            total[name] += gradient
+    total = summed_gradient(model, images)
     sizes = torch.cat([value.abs().flatten() for value in total.values()])
     keep = max(1, round(kept_share * len(sizes)))
     threshold = sizes.kthvalue(len(sizes) - keep + 1).values
