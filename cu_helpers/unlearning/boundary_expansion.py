@@ -11,6 +11,7 @@ from ..data import ForgetTask
 from ..devices import autocast, generator
 from ..errors import check_settings
 from ..models import EmbeddingClassifier
+from ..training import sgd
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
 
@@ -71,13 +72,7 @@ def boundary_expansion(
     model.train()
     draw = generator(seed, task.forget.device)
     widened = WidenedClassifier(model, draw)
-    optimizer = torch.optim.SGD(
-        widened.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    optimizer = sgd(widened, settings.learning_rate, settings.momentum, settings.weight_decay)
     extra = len(task.classes)
     loop = UnlearningLoop("boundary_expansion", model, task, settings.stopping, observer)
     for index in loop.batches(len(task.forget), settings.batch_size, settings.max_rounds, draw, forgets=True):
