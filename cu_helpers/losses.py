@@ -55,6 +55,14 @@ def _reduce(per_anchor: Tensor, reduction: str) -> Tensor:
     return per_anchor.mean() if reduction == "mean" else per_anchor.sum()
 
 
+def _log_sum_exp(s: Tensor, chosen: Tensor) -> Tensor:
+    """log of the sum of exp over the chosen entries of each row of s; log of the row's length where none is."""
+    some = chosen.any(dim=1)
+    # A row of -inf alone would have the gradient NaN: it keeps s here, and torch.where drops it below.
+    value = s.masked_fill(~chosen & some[:, None], -torch.inf).logsumexp(dim=1)
+    return torch.where(some, value, math.log(s.shape[1]))
+
+
 def sample_unlearning_loss(
     forget_z: Tensor,
     forget_y: Tensor,
@@ -93,13 +101,10 @@ def sample_unlearning_loss(
     some = negatives.clamp(min=1)
     pull = s.masked_fill(positive, 0).sum(dim=1) / some
 
-    # Where P is empty every entry would be -inf and the gradient NaN, so those rows keep s and
-    # torch.where drops their value and their gradient.
-    has_positive = positive.any(dim=1)
-    push = s.masked_fill(~positive & has_positive[:, None], -torch.inf).logsumexp(dim=1)
+    # Without positives every entry is a negative: the row's length is |N|, and the released factor is 1.
+    push = _log_sum_exp(s, positive)
     if push_weight == "released":
         push = push * len(retain_y) / some
-    push = torch.where(has_positive, push, some.to(s.dtype).log())
     return _reduce(torch.where(negatives > 0, push - pull, 0), reduction)
 
 
@@ -120,14 +125,6 @@ def class_unlearning_loss(
     s = _similarities(forget_z, retain_z, temperature)
     # A number of Python's: a tensor made here would be copied to a GPU, and each step would wait for it.
     return _reduce(math.log(len(retain_z)) - s.mean(dim=1), reduction)
-
-
-def _log_sum_exp(s: Tensor, chosen: Tensor) -> Tensor:
-    """log of the sum of exp over the chosen entries of each row of s; log of the row's length where none is."""
-    some = chosen.any(dim=1)
-    # A row of -inf alone would have the gradient NaN: it keeps s here, and torch.where drops it below.
-    value = s.masked_fill(~chosen & some[:, None], -torch.inf).logsumexp(dim=1)
-    return torch.where(some, value, math.log(s.shape[1]))
 
 
 def queue_unlearning_loss(
