@@ -19,7 +19,7 @@ from torch import Tensor
 from .data import ImageData
 from .errors import CheckpointError, StorageError
 from .files import locked, write_aside, write_text
-from .models import EmbeddingClassifier, ModelConfig, build_model
+from .models import EmbeddingClassifier, ModelConfig
 
 
 def versions() -> dict[str, str]:
@@ -153,9 +153,7 @@ def load_model(
         )
     try:
         # The seed's weights are overwritten; without one, loading would advance torch's global generator.
-        model = build_model(
-            config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=0
-        )
+        model = config.build(seed=0)
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -8,7 +8,7 @@ from typing import Any
 from .data import Dataset, ForgetTask, forget_class, forget_samples
 from .errors import choose
 from .metrics import evaluate
-from .models import EmbeddingClassifier, build_model
+from .models import EmbeddingClassifier
 from .profiles import Profile
 from .results import record
 from .training import TrainedModel, accuracy, load_or_train, train
@@ -105,8 +105,7 @@ def retrain_step_seconds(profile: Profile, task: ForgetTask, steps: int = 30) ->
 
     def short(count: int) -> float:
         images = task.retain.first(count * batch)
-        config = profile.config(len(task.classes))
-        fresh = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, 0)
+        fresh = profile.config(len(task.classes)).build(0)
         start = perf_counter()
         train(fresh, images, replace(profile.training, epochs=1))
         return (perf_counter() - start) / -(-len(images) // batch)

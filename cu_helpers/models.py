@@ -39,6 +39,13 @@ class ModelConfig:
         fields = ", ".join(f"{key} {value}" for key, value in asdict(self).items() if key != "name")
         return f"{self.name} ({fields})"
 
+    def build(self, seed: int) -> "EmbeddingClassifier":
+        """An untrained model of this shape, by `build_model`; seed: draws the initial weights.
+
+        Raises ValueError for an unknown name or a size below 1.
+        """
+        return build_model(self.name, self.num_classes, self.in_channels, self.width, self.feature_dim, seed)
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""

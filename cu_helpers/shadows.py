@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from .data import Dataset, ForgetTask, ImageData, forget_these
 from .devices import autocast, generator, wait
 from .errors import NonFiniteError
-from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
+from .models import EmbeddingClassifier, ModelConfig, memory_format
 from .training import TrainSettings, train
 
 
@@ -58,18 +58,12 @@ def shadow_task(dataset: Dataset, trained: Tensor, forgets: Tensor, seed: int = 
     return forget_these(replace(dataset, train=dataset.train.select(chosen)), forgotten.nonzero()[:, 0], seed)
 
 
-def _fresh(config: ModelConfig, seed: int) -> EmbeddingClassifier:
-    return build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed)
-
-
 def train_one_by_one(
     config: ModelConfig, images: ImageData, trained: Tensor, settings: TrainSettings, seed: int = 0
 ) -> list[EmbeddingClassifier]:
     """One model for each row of `trained` (models, n), by `training.train`; row k has the seed `seed` + k."""
     rows = trained.to(images.device)
-    return [
-        train(_fresh(config, seed + k), images.select(rows[k]), settings, seed + k).eval() for k in range(len(rows))
-    ]
+    return [train(config.build(seed + k), images.select(rows[k]), settings, seed + k).eval() for k in range(len(rows))]
 
 
 def train_all_at_once(
@@ -88,7 +82,7 @@ def train_all_at_once(
             "images for each model, SGD, and images that are not augmented"
         )
     device, size = images.device, sizes[0]
-    models = [_fresh(config, seed + k).to(device).train() for k in range(len(trained))]
+    models = [config.build(seed + k).to(device).train() for k in range(len(trained))]
     # vmap knows no channels-last batches: the stack is contiguous, and so is each model's input.
     plain = copy.deepcopy(models[0])
     plain.backbone.memory_format = torch.contiguous_format

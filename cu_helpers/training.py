@@ -19,7 +19,7 @@ from .devices import autocast, generator, pick_device, resolve_precision, wait
 from .errors import CheckpointError, NonFiniteError, check_settings, choose
 from .inference import predict_logits
 from .memory import batch_words, halved, until_it_fits
-from .models import EmbeddingClassifier, ModelConfig, build_model, memory_format
+from .models import EmbeddingClassifier, ModelConfig, memory_format
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -179,9 +179,7 @@ def load_or_train(
             return found
 
         def attempt(tried: TrainSettings) -> tuple[EmbeddingClassifier, float]:
-            model = build_model(
-                config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed=seed
-            )
+            model = config.build(seed)
             start = perf_counter()
             train(model, images, tried, seed)
             wait(images.device)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from ..data import ForgetTask
 from ..errors import NonFiniteError
-from ..models import EmbeddingClassifier, build_model
+from ..models import EmbeddingClassifier
 from ..training import TrainSettings, train
 from .loop import Observer, UnlearningLoop, UnlearningResult
 from .stopping import Stopping
@@ -29,9 +29,8 @@ def retrain(
     The weights of `model` are not used. seed draws the initial weights and the batches. The
     history has one row, and there is no stop rule. Raises NonFiniteError if the training diverges.
     """
-    config = model.config
     loop = UnlearningLoop("retrain", model, task, Stopping(rule="none"), observer)
-    fresh = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed)
+    fresh = model.config.build(seed)
     loop.model = fresh
     losses: list[float] = []
     try:

@@ -77,7 +77,7 @@ def test_a_model_that_the_full_disk_cannot_keep_is_used_all_the_same(tmp_path: P
     with pytest.warns(NotKeptWarning, match="used now but not kept, so that it will be trained again next time"):
         found = load_or_train(CONFIG, image_data(24), SETTINGS, 0, tmp_path)
     assert not found.loaded
-    by_hand = training.build_model("resnet18", 3, width=4, feature_dim=8, seed=0)
+    by_hand = CONFIG.build(0)
     assert same(found.model, training.train(by_hand, image_data(24), SETTINGS, 0))
     assert [path for path in contents(tmp_path) if not path.startswith(".locks")] == []
 

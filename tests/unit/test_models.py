@@ -193,6 +193,16 @@ def test_a_seed_repeats_another_differs_and_the_global_generator_is_untouched(na
     assert not torch.equal(one["head.weight"], other["head.weight"])
 
 
+def test_a_config_builds_the_model_that_it_describes() -> None:
+    config = ModelConfig("resnet18", 3, 1, TINY, 8)
+    made = config.build(5)
+    same = build_model("resnet18", 3, in_channels=1, width=TINY, feature_dim=8, seed=5).state_dict()
+    assert made.config == config
+    assert all(torch.equal(value, same[key]) for key, value in made.state_dict().items())
+    with pytest.raises(ValueError, match="width is 0; expected at least 1"):
+        ModelConfig("resnet18", 3, 3, 0, 8).build(5)
+
+
 def test_without_a_seed_the_global_generator_draws() -> None:
     torch.manual_seed(1)
     one, other = (build_model("resnet18", 3, width=TINY).head.weight for _ in range(2))
