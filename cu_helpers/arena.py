@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from . import markdown
 from .comparison import HEADS, SETS, short
 from .errors import DataFileError
 from .experiments import trace
@@ -71,18 +72,17 @@ def table(kind: str, bouts: Mapping[str, Sequence[Bout]]) -> str:
     """A Markdown table: mean ± 95 % interval of each accuracy and of the paired gaps to Retrain."""
     keys = SETS[kind]
     head = ["run", *[HEADS[key] for key in keys], *[f"gap, {short(key)}" for key in ("forget", keys[-1])]]
-    rows = ["| " + " | ".join([*head, "steps", "seconds"]) + " |", "|---" * (len(head) + 2) + "|"]
     some = next(iter(bouts.values()))
     reference = [str(mean_interval([bout.reference[key] for bout in some])) for key in keys]
-    rows.append("| Retrain | " + " | ".join([*reference, "–", "–", "–", "–"]) + " |")
+    rows = [["Retrain", *reference, "–", "–", "–", "–"]]
     for name, runs in bouts.items():
-        cells = [str(mean_interval([bout.measured[key] for bout in runs])) for key in keys]
+        cells = [name, *(str(mean_interval([bout.measured[key] for bout in runs])) for key in keys)]
         for key in ("forget", keys[-1]):
             cells.append(str(mean_interval([bout.measured[key] - bout.reference[key] for bout in runs])))
         cells.append(str(mean_interval([float(bout.result.steps) for bout in runs])))
         cells.append(f"{mean_interval([bout.result.seconds for bout in runs]).mean:.2f}")
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown.table([*head, "steps", "seconds"], rows)
 
 
 def sparse(settings: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from . import markdown
 from .arena import Bout
 from .audit_measures import Measure
 from .audits import LIMIT, Audit, audit_all
@@ -94,15 +95,15 @@ def audit_table(findings: Findings, measures: Sequence[Measure]) -> str:
     head = ["run", "seeds"]
     for measure in measures:
         head += [measure.words, "gap to Retrain"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for name, audits in findings.items():
         cells = [LABELS.get(name, name), str(len(audits))]
         for measure in measures:
             cells.append(own_cell(findings, name, measure))
             own = gap(findings, name, measure)
             cells.append("reference" if name == "retrain" else _cell(own, measure.digits, "+"))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown.table(head, rows)
 
 
 def show_bars(findings: Findings, measure: Measure, caption: str) -> None:

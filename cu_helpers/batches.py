@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from . import markdown
 from .ablations import fitting
 from .comparison import NONE_RECORDED, interval, paired_runs
 from .errors import DataFileError
@@ -147,7 +148,7 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         return NONE_RECORDED
     head = ["method", "setting", "learning rate", "test (%)", "forgotten (%)", "gap on test", "gap on forgotten"]
     head += ["spread of test", "spread of forgotten", "steps", "anchors without a positive (%)", "ended by the rule"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for group in groups:
         scores = {key: [one[key] for one in group.measured] for key in ("test", "forget")}
         gaps = {
@@ -160,10 +161,10 @@ def table(groups: Sequence[Group], classes: int = 10, model: str = "resnet18") -
         cells += [f"{sum(group.steps) / len(group.steps):.0f}"]
         cells += [f"{share_without_positive(classes, group.partners):.2g}"]
         cells += [f"{group.stopped_by.count('rule')} of {len(group.stopped_by)}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     lost = [TABLE_14.value(model, "contrastive_queue", column) for column in TABLE_14.columns]
-    lines.append("| " + " | ".join(["the paper's Table 14", "–", "–", *lost, *["–"] * (len(head) - 5)]) + " |")
-    return "\n".join(lines)
+    rows.append(["the paper's Table 14", "–", "–", *lost, *["–"] * (len(head) - 5)])
+    return markdown.table(head, rows)
 
 
 def _off(groups: Sequence[Group]) -> float:

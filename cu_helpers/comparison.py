@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from . import markdown
 from .figures import LABELS
 from .metrics import Interval, mean_interval
 from .paper import LOST, TABLE_1, TABLE_2, TABLE_3, TABLE_5, TABLE_9, PaperTable
@@ -114,7 +115,7 @@ def accuracy_table(
     natural = dataset == "cifar10"
     if natural:
         head += [f"paper: {HEADS[key]}" for key in keys]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    made = []
     for method, variant, label in rows:
         pairs = paired_runs(dataset, kind, method, variant, model, profile)
         if not pairs:
@@ -127,8 +128,8 @@ def accuracy_table(
             cells.append("reference" if method == "retrain" else _cell(gap))
         if natural:
             cells += [_paper(kind, 0, model, method, variant, key) for key in keys]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+        made.append(cells)
+    return markdown.table(head, made) if made else NONE_RECORDED
 
 
 def _timed(pairs: Sequence[Pair], kind: str, method: str, model: str) -> list[Pair]:
@@ -157,7 +158,7 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
     natural = dataset == "cifar10"
     if natural:
         head.append("paper: seconds on its GPU")
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    made = []
     for method, variant, label in rows:
         pairs = paired_runs(dataset, kind, method, variant, model, profile)
         if not pairs:
@@ -173,8 +174,8 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
         cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
         if natural:
             cells.append(_paper(kind, 1, model, method, variant, "seconds"))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+        made.append(cells)
+    return markdown.table(head, made) if made else NONE_RECORDED
 
 
 def recorded_tables(dataset: str, kind: str, methods: Sequence[str] | None = None) -> str:
@@ -207,21 +208,19 @@ def recorded_tables(dataset: str, kind: str, methods: Sequence[str] | None = Non
 def class_table(profile: str = "laptop", model: str = "resnet18") -> str:
     """Table 9: contrastive unlearning of each class in turn, ours on each data set beside the paper's."""
     runs = read_runs(profile, method="contrastive", variant="tuned", model=model)
-    lines = [
-        "| data | class | seeds | retained test (%) | forgotten train (%) | forgotten test (%) | paper's retained |",
-        "|---" * 7 + "|",
-    ]
+    keys = ("retain_test", "forget", "forget_test")
+    rows = []
     for dataset in ("digits", "cifar10"):
         for label in range(10):
             of_class = [run for run in runs if run["dataset"] == dataset and run["task"] == f"class{label}"]
             if not of_class:
                 continue
-            keys = ("retain_test", "forget", "forget_test")
             cells = [dataset, str(label), str(len(of_class))]
             cells += [_cell(interval(run["metrics"][key] for run in of_class)) for key in keys]
             cells.append(f"{TABLE_9[label]:g}" if dataset == "cifar10" else "–")
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+            rows.append(cells)
+    head = ["data", "class", "seeds", *[HEADS[key] for key in keys], "paper's retained"]
+    return markdown.table(head, rows) if rows else NONE_RECORDED
 
 
 def _paper(kind: str, position: int, model: str, method: str, variant: str | None, column: str) -> str:

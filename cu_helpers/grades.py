@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from . import markdown
 from .figures import COLOURS, LABELS, show, style
 from .memorisation import GRADES
 from .metrics import Interval, mean_interval
@@ -37,13 +38,14 @@ def graded_gaps(runs: Sequence[Mapping[str, Any]], section: str, key: str) -> Gr
 def graded_table(runs: Sequence[Mapping[str, Any]], section: str, key: str) -> str:
     """A Markdown table: a row for each method, value and paired gap to Retrain for each forget set."""
     values, gaps = graded_values(runs, section, key), graded_gaps(runs, section, key)
-    lines = ["| run | " + " | ".join(f"{grade} | gap" for grade in SETS) + " |", "|---" * (1 + 2 * len(SETS)) + "|"]
+    head = ["run", *(text for grade in SETS for text in (grade, "gap"))]
+    rows = []
     for method in dict.fromkeys(run["method"] for run in runs):
         cells = [LABELS.get(method, method)]
         for grade in SETS:
             cells += [str(values[method, grade]), "reference" if method == "retrain" else str(gaps[method, grade])]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown.table(head, rows)
 
 
 def show_graded(runs: Sequence[Mapping[str, Any]], section: str, key: str, y: str, caption: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from . import markdown
 from .figures import LABELS
 from .lira import Array, Mask, gaussian_scores, rmia_scores, score_fresh
 from .roc import Estimate, auc, tpr_at
@@ -122,7 +123,7 @@ def shadow_table(records: ShadowRecords) -> str:
     """A Markdown table: each stage's AUC by every attack with its 95 % interval, and U-LiRA's TPR at low FPR."""
     head = ["stage", *[f"AUC, {name}" for name in SHADOW_ATTACKS]]
     head += ["U-LiRA: TPR at 1 % FPR (%)", "at 0.1 % FPR (%)", "accuracy on forgotten (%)", "on never trained (%)"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for stage in records.phi:
         scores = {name: attack(records, stage) for name, attack in SHADOW_ATTACKS.items()}
         cells = [LABELS.get(stage, stage), *[str(auc(*pair)) for pair in scores.values()]]
@@ -130,5 +131,5 @@ def shadow_table(records: ShadowRecords) -> str:
             found = tpr_at(*scores["U-LiRA"], rate)
             cells.append(f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]")
         cells += [f"{records.accuracy[stage][of].mean():.1f}" for of in ("forget", "never")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown.table(head, rows)

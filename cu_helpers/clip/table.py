@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import markdown
 from ..comparison import NONE_RECORDED, Pair, interval
 from ..figures import LABELS
 from ..paper import TABLE_13
@@ -44,7 +45,7 @@ def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
     """A Markdown table: zero-shot accuracies, gaps to Retrain and costs over seeds, and the paper's cells."""
     head = ["run", "seeds", "forgotten test (%)", "retained test (%)", "gap on forgotten", "gap on retained"]
     head += ["steps", "images passed", "seconds", "ended by", "paper: forgotten", "paper: retained"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for method, variant, name in ROWS:
         pairs = _pairs(dataset, clip_model, method, variant)
         if not pairs:
@@ -61,8 +62,8 @@ def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
         cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
         named = method in PAPER_NAMES and variant is None
         cells += [TABLE_13.value("ViT-B-32", method, column) if named else "–" for column in keys]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+        rows.append(cells)
+    return markdown.table(head, rows) if rows else NONE_RECORDED
 
 
 def effects_table(rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Mapping[str, str]) -> str:
@@ -70,11 +71,11 @@ def effects_table(rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Ma
 
     rows: what the table calls a row -> metrics of its runs. columns: metric -> head.
     """
-    lines = ["| run | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+    made = []
     for name, runs in rows.items():
         cells = [interval(run.get(key) for run in runs) for key in columns]
-        lines.append(f"| {name} | " + " | ".join("–" if cell is None else str(cell) for cell in cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else NONE_RECORDED
+        made.append([name, *("–" if cell is None else str(cell) for cell in cells)])
+    return markdown.table(["run", *columns.values()], made) if made else NONE_RECORDED
 
 
 def search_path(dataset: str, clip_model: str, method: str, profile: str = "laptop") -> Path:

@@ -176,7 +176,7 @@ RECORD["measured"] = {run: HOW for run in report.runs_of(RECORD)}
 
 def test_tables_set_what_was_measured_beside_the_aim() -> None:
     lines = report.ceiling_table(RECORD).split("\n")
-    assert lines[1] == "| --- | --- | --- | --- | --- | --- |"
+    assert lines[1] == "|---|---|---|---|---|---|"
     assert lines[2] == "| resnet18, width 16 | Contrastive | 96 % | 95 % | yes | 2.5 steps |"
     assert lines[3] == "| resnet18, width 16 | SCRUB | 88 % | 90 % | no | – |"
     lines = report.rivals_table(RECORD).split("\n")
