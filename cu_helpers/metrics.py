@@ -22,16 +22,17 @@ def evaluate(model: EmbeddingClassifier, task: ForgetTask) -> dict[str, float]:
     measured = {name: accuracy(model, images) for name, images in (("forget", task.forget), ("retain", task.retain))}
     # One pass over the test images serves its two parts as well.
     hits = predict_logits(model, task.test).argmax(dim=1) == task.test.labels
-    measured["test"] = _percent(hits)
+    measured["test"] = percent(hits)
     if task.label is not None:
         forgotten = task.test.labels == task.label
-        measured |= {"forget_test": _percent(hits[forgotten]), "retain_test": _percent(hits[~forgotten])}
+        measured |= {"forget_test": percent(hits[forgotten]), "retain_test": percent(hits[~forgotten])}
     if task.kind == "samples":
         measured["unlearn_score"] = unlearn_score(measured["test"], measured["forget"])
     return measured
 
 
-def _percent(hits: Tensor) -> float:
+def percent(hits: Tensor) -> float:
+    """Share of True among `hits`, a bool tensor of any shape, in percent."""
     return 100 * hits.double().mean().item()
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..data import ForgetTask
 from ..inference import embed
+from ..metrics import percent
 from .captions import wordings
 from .models import ZeroShotClip, as_classifier
 
@@ -36,7 +37,7 @@ def retrieval_precision(z: Tensor, labels: Tensor, label: int, count: int = 10) 
     similar = z[queries] @ z.T
     similar[torch.arange(len(queries), device=z.device), queries] = -torch.inf
     found = labels[similar.topk(min(count, len(queries) - 1), dim=1).indices]
-    return 100 * (found == label).double().mean().item()
+    return percent(found == label)
 
 
 def without_bystanders(task: ForgetTask, bystanders: Sequence[int]) -> ForgetTask:
@@ -91,25 +92,21 @@ def effects(
     found = {}
     for name in ASKED:
         hits = _hits(model.asked(words[name]), z, labels)
-        found[f"forgotten, {name}"] = _percent(hits[forgotten])
-        found[f"retained, {name}"] = _percent(hits[~forgotten])
+        found[f"forgotten, {name}"] = percent(hits[forgotten])
+        found[f"retained, {name}"] = percent(hits[~forgotten])
     hits = _hits(model, z, labels)
     for name, group in groups.items():
-        found[name] = _percent(hits[torch.isin(labels, torch.tensor(list(group), device=labels.device))])
+        found[name] = percent(hits[torch.isin(labels, torch.tensor(list(group), device=labels.device))])
     found["retrieval"] = retrieval_precision(z, labels, task.label)
     rest = [retrieval_precision(z, labels, label) for label in range(len(task.classes)) if label != task.label]
     found["retained retrieval"] = sum(rest) / len(rest)
     if original is not None:
-        found["images moved"] = _percent(_hits(original, z, labels)[forgotten])
+        found["images moved"] = percent(_hits(original, z, labels)[forgotten])
         old = embed(as_classifier(original), task.test)
-        found["texts moved"] = _percent(_hits(model, old, labels)[forgotten])
+        found["texts moved"] = percent(_hits(model, old, labels)[forgotten])
     return found
 
 
 def _hits(model: ZeroShotClip, z: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
         return (z @ model.class_embeddings().T).argmax(dim=1) == labels
-
-
-def _percent(hits: Tensor) -> float:
-    return 100 * hits.double().mean().item()
