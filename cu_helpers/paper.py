@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from .models import RESNETS
+
 LOST = "lost"
-MODELS = ("resnet18", "resnet34", "resnet50", "resnet101")
+MODELS = tuple(RESNETS)
 FIELDS = ("table", "row", "column", "value", "spread", "source")
 
 
