@@ -14,6 +14,7 @@ from .profiles import get_profile
 from .readings import ATTACKED, Run, attack_works, main_runs, of_few, readings, timed_steps
 from .results import read_runs
 from .unlearning import ContrastiveSettings
+from .unlearning.contrastive import BATCH_SIZES
 from .verification_tables import NOT_RUN
 
 SHARED = "shared device"  # instead of seconds, where every run shared its device with others
@@ -204,7 +205,7 @@ def _setting(name: str, dataset: str, kind: str, model: str) -> str:
     ours = ContrastiveSettings.mini_imagenet(model) if dataset == "mini_imagenet" else ContrastiveSettings()
     value = getattr(ours, name)
     if value is None:
-        value = 64 if kind == "class" else 128
+        value = BATCH_SIZES[kind]
     return f"{value:g}"
 
 
