@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from . import markdown
+from .comparison import SETS
 from .data import ForgetTask
 from .figures import COLOURS, SET_COLOURS, lines, style
 from .metrics import evaluate, mean_interval
@@ -37,7 +38,7 @@ class Sweeps:
         if same not in self._goals:
             self._goals[same] = evaluate(self.lab.retrained(task, seed).model, task)
         if (*same, settings) not in self._done:
-            goal, kept = self._goals[same], "retain_test" if kind == "class" else "test"
+            goal, kept = self._goals[same], SETS[kind][-1]
             run = unlearn("contrastive", self.lab.original(seed).model, task, settings, seed)
             got = evaluate(run.model, task)
             self._done[*same, settings] = {
