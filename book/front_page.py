@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from cu_helpers.comparison import paired_runs
+from cu_helpers.comparison import NO_CONTRAST, paired_runs
 from cu_helpers.figures import LABELS
 from cu_helpers.metrics import mean_interval
 
@@ -17,7 +17,7 @@ ROWS = (
     ("original", None, LABELS["original"]),
     ("retrain", None, LABELS["retrain"]),
     ("contrastive", "tuned", LABELS["contrastive"]),
-    ("contrastive", "tuned, no contrast", LABELS["no_contrast"]),
+    ("contrastive", NO_CONTRAST, LABELS["no_contrast"]),
     ("scrub", "tuned", LABELS["scrub"]),
     ("boundary_shrink", "tuned", LABELS["boundary_shrink"]),
     ("finetune", "tuned", LABELS["finetune"]),

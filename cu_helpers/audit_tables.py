@@ -9,7 +9,7 @@ from . import markdown
 from .arena import Bout
 from .audit_measures import Measure
 from .audits import LIMIT, Audit, audit_all
-from .comparison import rows_of
+from .comparison import NO_CONTRAST, rows_of
 from .figures import COLOURS, GREY, LABELS, SET_COLOURS, bars, show, style
 from .metrics import Interval, mean_interval
 from .notebook import Lab
@@ -30,7 +30,7 @@ def recorded_audits(dataset: str, kind: str, model: str = "resnet18", profile: s
     rows = [("original", None, "original")] + [
         (method, variant, method if variant in (None, "tuned") else "no_contrast")
         for method, variant, _ in rows_of(kind)
-        if variant in (None, "tuned", "tuned, no contrast")
+        if variant in (None, "tuned", NO_CONTRAST)
     ]
     found: Findings = {}
     for method, variant, name in rows:

@@ -28,7 +28,8 @@ def short(key: str) -> str:
 
 PAPER: dict[str, tuple[PaperTable, PaperTable]] = {"class": (TABLE_1, TABLE_2), "samples": (TABLE_3, TABLE_5)}
 
-FIGHT = ("tuned", "tuned, no contrast", "equal seconds")  # variants of runs under chapter 07's rules
+NO_CONTRAST = "tuned, no contrast"  # the tuned settings with lambda_ul 0
+FIGHT = ("tuned", NO_CONTRAST, "equal seconds")  # variants of runs under chapter 07's rules
 NONE_RECORDED = "No such run is recorded in this copy of the book."
 Pair = tuple[dict[str, Any], dict[str, Any]]
 Row = tuple[str, str | None, str]  # method, variant, what the table calls it
@@ -40,7 +41,7 @@ def rows_of(kind: str) -> list[Row]:
     rows: list[Row] = [("retrain", None, LABELS["retrain"])]
     rows += [(name, "tuned", LABELS[name]) for name in names]
     rows += [
-        ("contrastive", "tuned, no contrast", "Contrastive, λ_UL = 0"),
+        ("contrastive", NO_CONTRAST, "Contrastive, λ_UL = 0"),
         ("finetune", "equal seconds", SAME_SECONDS),
     ]
     if kind == "class":
@@ -89,6 +90,12 @@ def times_faster(run: Mapping[str, Any], reference: Mapping[str, Any]) -> float 
     """
     step = run.get("retrain_step_seconds")
     return float(reference["steps"] * step / run["seconds"]) if step and run["samples_seen"] else None
+
+
+def ended_by(runs: Iterable[Mapping[str, Any]]) -> str:
+    """What ended the runs, and how many of them: "rounds 1, rule 2"."""
+    ends = [run["stopped_by"] for run in runs]
+    return ", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends)))
 
 
 def _cell(found: Interval | None) -> str:
@@ -170,8 +177,7 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
             cells = [label, _cell(interval(run["seconds"] for run, _ in timed if run.get("shared", 1) == 1))]
             cells.append(_cell(interval(times_faster(*pair) for pair in timed)))
         cells += [_count(float(run[key]) for run, _ in pairs) for key in ("steps", "samples_seen")]
-        ends = [run["stopped_by"] for run, _ in pairs]
-        cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
+        cells.append(ended_by(run for run, _ in pairs))
         if natural:
             cells.append(_paper(kind, 1, model, method, variant, "seconds"))
         made.append(cells)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import ablations, batches
+from . import ablations, batches, comparison
 from .data import Dataset, ForgetTask, forget_class, forget_samples
 from .errors import DataFileError, choose
 from .experiments import KINDS
@@ -26,7 +26,7 @@ CURVES = {
     "unsir": 15,
 }
 FEW = 50  # samples that LCODEC forgets on natural images; it takes hours for the paper's 500
-NO_CONTRAST = "tuned, no contrast"
+NO_CONTRAST = comparison.NO_CONTRAST
 EVERY_LOOK = "looked at after every batch"
 
 

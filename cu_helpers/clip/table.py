@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import markdown
-from ..comparison import NONE_RECORDED, Pair, interval
+from ..comparison import NONE_RECORDED, Pair, ended_by, interval
 from ..figures import LABELS
 from ..paper import TABLE_13
 from ..results import read_runs, results_folder
@@ -58,8 +58,7 @@ def table_13(dataset: str = "digits", clip_model: str = "small") -> str:
             cells.append("reference" if method == "retrain" else str(gap))
         for key, form in (("steps", ",.0f"), ("samples_seen", ",.0f"), ("seconds", ".1f")):
             cells.append(f"{sum(run[key] for run, _ in pairs) / len(pairs):{form}}")
-        ends = [run["stopped_by"] for run, _ in pairs]
-        cells.append(", ".join(f"{name} {ends.count(name)}" for name in sorted(set(ends))))
+        cells.append(ended_by(run for run, _ in pairs))
         named = method in PAPER_NAMES and variant is None
         cells += [TABLE_13.value("ViT-B-32", method, column) if named else "–" for column in keys]
         rows.append(cells)
