@@ -139,21 +139,28 @@ def accuracy_table(
     return markdown.table(head, made) if made else NONE_RECORDED
 
 
+def had_the_device(run: Mapping[str, Any]) -> bool:
+    """Whether a run had the device to itself, so that its seconds say something."""
+    return bool(run.get("shared", 1) == 1)
+
+
 def _timed(pairs: Sequence[Pair], kind: str, method: str, model: str) -> list[Pair]:
-    """The runs whose seconds count: these, or, where they shared the device, those that were timed alone."""
-    if all(run.get("shared", 1) == 1 for run, _ in pairs):
-        return list(pairs)
+    """The runs whose seconds count: those alone on the device or, where none was, those that were timed alone."""
+    alone = [(run, reference) for run, reference in pairs if had_the_device(run)]
+    if alone:
+        return alone
     first = pairs[0][0]
     return paired_runs(first["dataset"], kind, method, "timed", model, first["profile"])
 
 
 def _retrain_seconds(pairs: Sequence[Pair], kind: str, model: str) -> Interval | None:
-    """Retrain's seconds; where it shared the device, its steps times what a step takes alone."""
-    if all(run.get("shared", 1) == 1 for run, _ in pairs):
-        return interval(run["seconds"] for run, _ in pairs)
+    """Retrain's seconds alone on the device or, where no run was, its steps times what a step takes alone."""
+    alone = [run["seconds"] for run, _ in pairs if had_the_device(run)]
+    if alone:
+        return interval(alone)
     first = pairs[0][0]
-    alone = paired_runs(first["dataset"], kind, "contrastive", "timed", model, first["profile"])
-    return interval(reference["steps"] * run["retrain_step_seconds"] for run, reference in alone)
+    beside = paired_runs(first["dataset"], kind, "contrastive", "timed", model, first["profile"])
+    return interval(reference["steps"] * run["retrain_step_seconds"] for run, reference in beside)
 
 
 def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resnet18", profile: str = "laptop") -> str:
@@ -174,7 +181,7 @@ def cost_table(dataset: str, kind: str, rows: Sequence[Row], model: str = "resne
             cells = [label, _cell(_retrain_seconds(pairs, kind, model)), "1"]
         else:
             timed = _timed(pairs, kind, method, model) if variant in (None, "tuned") else list(pairs)
-            cells = [label, _cell(interval(run["seconds"] for run, _ in timed if run.get("shared", 1) == 1))]
+            cells = [label, _cell(interval(run["seconds"] for run, _ in timed if had_the_device(run)))]
             cells.append(_cell(interval(times_faster(*pair) for pair in timed)))
         cells += [_count(float(run[key]) for run, _ in pairs) for key in ("steps", "samples_seen")]
         cells.append(ended_by(run for run, _ in pairs))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .attack_reports import PAPER_ATTACK, by_method, rate_reader, verdict_of
+from .comparison import had_the_device
 from .profiles import get_profile
 from .results import read_runs
 
@@ -30,7 +31,7 @@ def timed_runs(profile: str, dataset: str, kind: str, model: str, method: str) -
     unlearning's timed run.
     """
     runs = main_runs(profile, dataset, kind, model, method)
-    alone = [run for run in runs if run.get("shared", 1) == 1]
+    alone = [run for run in runs if had_the_device(run)]
     if not alone and method != "retrain":
         alone = read_runs(profile, dataset=dataset, model=model, method=method, variant="timed")
         alone = [run for run in alone if run["task"].startswith(kind)]

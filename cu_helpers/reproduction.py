@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from . import markdown
 from .ablations import TEMPERATURES
-from .comparison import HEADS
+from .comparison import HEADS, had_the_device
 from .figures import LABELS
 from .grid_parts import counts
 from .ledger import Ledger
@@ -158,7 +158,7 @@ def temperature_table(ledger: Ledger) -> str:
             if not runs and (dataset, profile) != SCALES[0]:
                 continue
             ours = {name: cell([(run["metrics"][name], run) for run in runs], ledger) for name in columns[:2]}
-            alone = [(float(run["seconds"]), run) for run in runs if run.get("shared", 1) == 1]
+            alone = [(float(run["seconds"]), run) for run in runs if had_the_device(run)]
             ours["seconds"] = cell(alone, ledger) if alone or not runs else SHARED
             printed = f"tau {tau:g}" if dataset == "cifar10" else None
             rows.append([dataset, profile, f"{tau:g}", *_alternating("Table 12", printed, ours, columns)])

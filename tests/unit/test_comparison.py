@@ -194,6 +194,9 @@ def test_seconds_of_runs_that_shared_the_device_come_from_the_one_that_was_alone
     (records / "paper" / "cifar10-resnet18-class5-contrastive-timed-seed0.json").unlink()
     table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
     assert cells(table, "Contrastive")[1:3] == ["–", "–"], "no number rather than one of a crowded device"
+    on_a_gpu(records, method="contrastive", variant="tuned", seed=1, metrics=metrics, seconds=3.0)
+    table = comparison.cost_table("cifar10", "class", comparison.rows_of("class"), profile="paper")
+    assert cells(table, "Contrastive")[1] == "3.0 (one run)", "the seed that had the device to itself"
     shown = comparison.recorded_tables("cifar10", "class", ("retrain", "contrastive"))
     assert "**Profile paper**: 50,000 training images, resnet18 of width 64; a GPU." in shown
     assert "laptop" not in shown, "no profile without a run of a method asked for"
