@@ -48,11 +48,11 @@ def _cell(values: Sequence[float], signed: bool) -> str:
     return f"{found.mean:{style}} ± {found.half:.1f}"
 
 
-def _row(profile: str, method: str, variant: str | None, name: str) -> str:
+def _row(method: str, variant: str | None, name: str) -> str:
     cells = [name]
     for task, _, where, gap in COLUMNS:
         values = []
-        for run, retrain in paired_runs("cifar10", task, method, variant, profile=profile):
+        for run, retrain in paired_runs("cifar10", task, method, variant, profile="paper"):
             value, goal = _value(run, where), _value(retrain, where) if gap else 0.0
             if value is not None and goal is not None:
                 values.append(value - goal)
@@ -60,10 +60,10 @@ def _row(profile: str, method: str, variant: str | None, name: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def result_table(profile: str = "paper") -> str:
+def result_table() -> str:
     """CIFAR-10 after unlearning, a row a method; a dash where no such run is recorded."""
     head = "| CIFAR-10 | " + " | ".join(column[1] for column in COLUMNS) + " |"
-    return "\n".join([head, "|---" * (len(COLUMNS) + 1) + "|", *(_row(profile, *row) for row in ROWS)])
+    return "\n".join([head, "|---" * (len(COLUMNS) + 1) + "|", *(_row(*row) for row in ROWS)])
 
 
 def animation() -> str:

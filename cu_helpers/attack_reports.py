@@ -82,11 +82,14 @@ def other_images(reports: Reports, method: str) -> int | None:
     return min(own) if goal and own != goal and None not in own else None
 
 
-def gaps_to_retrain(reports: Reports, method: str, read: Reader, target: str = "forgotten") -> list[float]:
-    """A method's reading minus Retrain's, for each seed that both have; none where it forgot other images."""
+def gaps_to_retrain(reports: Reports, method: str, read: Reader) -> list[float]:
+    """A method's reading of the forgotten images minus Retrain's, for each seed that both have.
+
+    None where it forgot other images.
+    """
     retrained = {} if other_images(reports, method) else reports.get("retrain", {})
     return [
-        read(report, target) - read(retrained[seed], target)
+        read(report, "forgotten") - read(retrained[seed], "forgotten")
         for seed, report in reports[method].items()
         if seed in retrained
     ]

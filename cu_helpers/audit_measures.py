@@ -29,9 +29,9 @@ def difference(words: str, key: str, other: str, digits: int = 1) -> Measure:
     return Measure(words, lambda found: _number(found, key) - _number(found, other), digits)
 
 
-def ratio(words: str, key: str, other: str, digits: int = 2) -> Measure:
+def ratio(words: str, key: str, other: str) -> Measure:
     """`key` over `other` of the same audit, such as MMD over its limit."""
-    return Measure(words, lambda found: _number(found, key) / _number(found, other), digits)
+    return Measure(words, lambda found: _number(found, key) / _number(found, other), digits=2)
 
 
 def steps(words: str, key: str, level: float) -> Measure:
@@ -50,18 +50,18 @@ def steps(words: str, key: str, level: float) -> Measure:
     return Measure(words, first, censored=lambda found: not reached(found))
 
 
-def relearned(words: str, key: str = "relearn_steps", curve: str = "relearn_curve") -> Measure:
+def relearned(words: str) -> Measure:
     """Steps of a relearning whose curve ends where it succeeded; censored at its last step if it never did."""
 
     def last(found: Audit) -> int:
-        measured = found[curve]
+        measured = found["relearn_curve"]
         assert isinstance(measured, list)
         return len(measured) - 1
 
     return Measure(
         words,
-        lambda found: min(_number(found, key), float(last(found))),
-        censored=lambda found: _number(found, key) > last(found),
+        lambda found: min(_number(found, "relearn_steps"), float(last(found))),
+        censored=lambda found: _number(found, "relearn_steps") > last(found),
     )
 
 

@@ -21,8 +21,8 @@ Findings = dict[str, dict[int, Audit]]  # name of a run -> seed -> audit
 NONE_AUDITED = "No audited run is recorded in this copy of the book."
 
 
-def recorded_audits(dataset: str, kind: str, model: str = "resnet18", profile: str = "laptop") -> Findings:
-    """Every audit among the recorded runs of a kind of task: original, Retrain, then the methods at their own stop.
+def recorded_audits(dataset: str, kind: str, profile: str = "laptop") -> Findings:
+    """Every audit among ResNet-18's runs of a kind of task: original, Retrain, then the methods at their own stop.
 
     Runs of another class or number of samples are left out, since no Retrain of theirs was audited.
     """
@@ -34,7 +34,7 @@ def recorded_audits(dataset: str, kind: str, model: str = "resnet18", profile: s
     ]
     found: Findings = {}
     for method, variant, name in rows:
-        runs = read_runs(profile, dataset=dataset, model=model, method=method, variant=variant, task=task)
+        runs = read_runs(profile, dataset=dataset, model="resnet18", method=method, variant=variant, task=task)
         audits = {run["seed"]: run["audit"] for run in runs if "audit" in run}
         if audits:
             found[name] = audits

@@ -103,14 +103,14 @@ def fight(lab: Lab, base: Mapping[str, Any], sizes: Sequence[int], seeds: Sequen
     return groups
 
 
-def recorded(dataset: str, profile: str = "laptop", model: str = "resnet18") -> list[Group]:
-    """The same from the records, each run paired with Retrain's of its seed; empty where nothing is recorded."""
+def recorded(dataset: str, profile: str = "laptop") -> list[Group]:
+    """The same from ResNet-18's records, each run paired with Retrain's of its seed; empty where there are none."""
     groups = []
     for size in batch_sizes(get_profile(profile, dataset).count):
         for suffix in ("", IN_PROPORTION):
             for method in BOTH:
                 variant = f"batch {size}{suffix}"
-                pairs = paired_runs(dataset, "samples", method, variant, model, profile)
+                pairs = paired_runs(dataset, "samples", method, variant, profile=profile)
                 if not pairs:
                     continue
                 settings = pairs[0][0]["settings"][method]

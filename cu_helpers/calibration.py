@@ -21,16 +21,16 @@ def advantage(auc: float) -> float:
     return 200 * (auc - 0.5)
 
 
-def calibration_verdict(forgotten: float, held_out: float, least: float = LEAST_POWER) -> Verdict:
+def calibration_verdict(forgotten: float, held_out: float) -> Verdict:
     """Judge an attack by the original model, where forgotten and held-out images are members alike.
 
     forgotten, held_out: points by which the attack prefers them to unseen images: a member rate minus that of
     unseen images, or `advantage` of an AUC; means over seeds. Broken if it hardly tells members from
-    non-members (held_out below `least`), or if it calls the forgotten images non-members (less than
+    non-members (held_out below `LEAST_POWER`), or if it calls the forgotten images non-members (less than
     half as far above the unseen ones as the held-out members are).
     """
-    if not held_out >= least:  # so that NaN, which is no power, is broken too
-        return Verdict(False, f"broken: too weak (power {held_out:.1f}, at least {least:g} asked)")
+    if not held_out >= LEAST_POWER:  # so that NaN, which is no power, is broken too
+        return Verdict(False, f"broken: too weak (power {held_out:.1f}, at least {LEAST_POWER:g} asked)")
     if not forgotten >= held_out / 2:
         return Verdict(
             False, f"broken: calls the original's forgotten images non-members ({forgotten:.1f} of {held_out:.1f})"

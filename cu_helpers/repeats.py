@@ -14,15 +14,15 @@ Run = Mapping[str, Any]
 Twice = tuple[Run, Run]
 
 
-def made_twice(profile: str, dataset: str, model: str = "resnet18", same: bool = False) -> list[Twice]:
+def made_twice(profile: str, dataset: str, same: bool = False) -> list[Twice]:
     """(timed, tuned) runs of one task, method, seed and settings whose torch releases differ, in the files' order.
 
-    same: those of one release on one kind of device instead.
+    All are of ResNet-18. same: those of one release on one kind of device instead.
     """
-    timed = read_runs(profile, dataset=dataset, model=model, variant="timed")
+    timed = read_runs(profile, dataset=dataset, model="resnet18", variant="timed")
     tuned = {
         (run["task"], run["method"], run["seed"]): run
-        for run in read_runs(profile, dataset=dataset, model=model, variant="tuned")
+        for run in read_runs(profile, dataset=dataset, model="resnet18", variant="tuned")
     }
     found: list[Twice] = []
     for run in timed:

@@ -98,7 +98,7 @@ def graded(records: ShadowRecords, stage: str, groups: int = 3) -> list[Estimate
     return found
 
 
-def shokri_rates(records: ShadowRecords, features: str = "softmax") -> dict[str, tuple[float, float]]:
+def shokri_rates(records: ShadowRecords) -> dict[str, tuple[float, float]]:
     """Stage -> percent of forgotten, and of never trained images, that Shokri's attack calls members.
 
     The attack models learn from what the original shadow models of one half of the pairs say, and
@@ -112,7 +112,7 @@ def shokri_rates(records: ShadowRecords, features: str = "softmax") -> dict[str,
     calls = {stage: torch.zeros(models, 2 * size) for stage in said}
     for teachers in (of_half, ~of_half):
         taught = said["original"][teachers].flatten(0, 1)
-        attack = shokri_attack(taught, labels[teachers].flatten(), inside[teachers].flatten(), features)
+        attack = shokri_attack(taught, labels[teachers].flatten(), inside[teachers].flatten())
         for stage, logits in said.items():
             found = attack.says_member(logits[~teachers].flatten(0, 1), labels[~teachers].flatten())
             calls[stage][~teachers] = torch.from_numpy(found).float().reshape(-1, 2 * size)

@@ -41,25 +41,20 @@ class ShokriAttack:
             found[of] = self.of_class[int(label)].predict(rows[of]) == 1
         return found
 
-    def member_rate(self, logits: Tensor, labels: Tensor) -> float:
-        """Percent of the outputs (n, classes), with labels (n,), that it calls members; see `says_member`."""
-        return 100 * float(self.says_member(logits, labels).mean())
-
 
 def shokri_attack(
     logits: Tensor,
     labels: Tensor,
     inside: Tensor,
     features: str = "softmax",
-    attack_model: str = "logistic",
     seed: int = 0,
 ) -> ShokriAttack:
-    """Train one attack model for each class on what shadow models say (Shokri et al. 2017, section 5).
+    """Train one logistic regression for each class on what shadow models say (Shokri et al. 2017, section 5).
 
     logits: outputs (n, classes) of shadow models. labels: the images' true labels, (n,). inside: bool
     (n,), whether the image was in the training data of the model that said it. The outputs of
     several shadow models stand one below the other; within a class the larger of both kinds is cut by `seed` to
-    the size of the smaller. features, attack_model: as in `attacks.membership_inference`.
+    the size of the smaller. features: as in `attacks.membership_inference`.
     Raises ValueError for a class with fewer than `LEAST_OF_CLASS` outputs of a kind, outputs that
     are not finite, or labels or `inside` that are not one for each output.
     """
@@ -78,5 +73,5 @@ def shokri_attack(
                 f"{LEAST_OF_CLASS} of each, so train more shadow models"
             )
         members, others = (of[np.sort(draw.permutation(len(of))[:size])] for of in kinds)
-        fitted[int(label)] = fit_attack(members, others, attack_model, seed)
+        fitted[int(label)] = fit_attack(members, others, "logistic", seed)
     return ShokriAttack(fitted, features)

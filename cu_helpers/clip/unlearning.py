@@ -19,8 +19,6 @@ from .losses import clip_loss, clip_pair_losses, clip_unlearning_loss
 from .models import ZeroShotClip, as_classifier
 from .training import adam, caption_embeddings, limit_scale
 
-EVERY_BATCH = Stopping(check_every=1)
-
 
 @dataclass(frozen=True)
 class _Steps:
