@@ -55,3 +55,9 @@ def test_too_small_a_task_names_what_it_needs(digits: Dataset) -> None:
     small = replace(digits, train=digits.train.first(50))
     with pytest.raises(ValueError, match=r"39 retained and 1294 test images leave 19 .* so 40 of each"):
         attack_sets(forget_samples(small, 11))
+
+
+def test_a_test_split_of_copies_alone_is_refused_in_the_same_words(digits: Dataset) -> None:
+    task = forget_samples(digits, 36, seed=1)
+    with pytest.raises(ValueError, match=r"\d+ retained and 0 test images leave 0 to train the attack"):
+        attack_sets(replace(task, test=task.retain.first(50)))
