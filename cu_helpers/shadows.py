@@ -72,8 +72,8 @@ def train_all_at_once(
     """The models of `train_one_by_one`, one for each row of `trained` (models, n), as one stack of weights under vmap.
 
     They are equal to rounding. Every step takes one batch of each model. BatchNorm's statistics are stacked too. Raises
-    ValueError unless all rows hold equally many images and the optimizer is SGD, and NonFiniteError
-    if the loss of any model is NaN or infinite at the end of an epoch.
+    ValueError unless all rows hold equally many images, the optimizer is SGD and the images are not
+    augmented, and NonFiniteError if the loss of any model is NaN or infinite at the end of an epoch.
     """
     sizes = sorted({int(count) for count in trained.sum(dim=1)})
     if len(sizes) != 1 or settings.optimizer != "sgd" or images.augment:

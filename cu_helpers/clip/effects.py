@@ -27,7 +27,8 @@ def retrieval_precision(z: Tensor, labels: Tensor, label: int, count: int = 10) 
     """Image search: of the `count` images most like one of class `label`, how many are of it, in percent.
 
     z: unit-norm embeddings (n, d) of the images that are searched, the query left out of its own
-    answers. Raises ValueError if the class has fewer than two images or there are not more than count.
+    answers. labels: theirs, (n,). count: cut to what the class has besides the query, so that 100 is in
+    reach. Raises ValueError if the class has fewer than two images or there are not more than count.
     """
     queries = (labels == label).nonzero()[:, 0]
     if len(queries) < 2 or len(labels) <= count:

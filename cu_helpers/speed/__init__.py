@@ -2,5 +2,6 @@
 
 ceiling: methods against the bare training step. rivals: methods against Retrain and each other.
 vectorised: what is done at once against the same one by one. growth: seconds and memory against
-size. report: the record, its schema, and its tables and figures.
+size. graphs: a step on a GPU as a CUDA graph or compiled. clock: the seconds of all of these, two
+pieces of work side by side. report: the record, its schema, and its tables and figures.
 """

@@ -101,7 +101,8 @@ def unlearn(
     method: a name in `METHODS`. settings: an instance of its settings class; None means the
     defaults. seed: draws the batches. observer: called with the model and a history row before
     the first step and at each stop check, off the clock (for curves); it must not change the
-    model. A history row whose round is 0 begins a run.
+    model. A history row whose round is 0 begins a run. Retrain, which starts from no old model, calls it
+    but once, at the end.
 
     Where a batch does not fit into a GPU's memory, the run starts over from `model` with half of it:
     a warning says so, and the result's settings are those that were used.

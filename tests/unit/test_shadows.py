@@ -102,6 +102,8 @@ def test_what_a_stack_cannot_train_is_refused() -> None:
         train_all_at_once(CONFIG, images, uneven, SETTINGS)
     with pytest.raises(ValueError, match="the optimizer is adam"):
         train_all_at_once(CONFIG, images, trained, replace(SETTINGS, optimizer="adam"))
+    with pytest.raises(ValueError, match="images that are not augmented"):
+        train_all_at_once(CONFIG, replace(images, augment=True), trained, SETTINGS)
     with pytest.raises(NonFiniteError, match="lower learning_rate"):
         train_all_at_once(CONFIG, images, trained, replace(SETTINGS, learning_rate=1e20, epochs=4))
 
