@@ -15,6 +15,7 @@ from .notebook import Lab
 from .unlearning import ContrastiveSettings, unlearn
 
 Row = dict[str, float]
+Forgotten = tuple[int, ...]  # positions in the training images
 Swept = dict[str, list[Row]]  # value of the setting -> a row for each seed
 GAPS = {
     "gap_forget": "gap on forgotten (points)",
@@ -29,12 +30,12 @@ class Sweeps:
     """Runs of contrastive unlearning in a lab; a run that several tables share is made once."""
 
     lab: Lab
-    _goals: dict[tuple[str, int, int], Row] = field(default_factory=dict)
-    _done: dict[tuple[str, int, int, Any], Row] = field(default_factory=dict)
+    _goals: dict[tuple[str, int, Forgotten], Row] = field(default_factory=dict)
+    _done: dict[tuple[str, int, Forgotten, Any], Row] = field(default_factory=dict)
 
     def _run(self, kind: str, seed: int, task: ForgetTask, settings: ContrastiveSettings) -> Row:
         """Accuracies in percent of one run and of Retrain, the gaps between them, and what the run took."""
-        same = kind, seed, len(task.forget)
+        same = kind, seed, tuple(task.forget_index.tolist())
         if same not in self._goals:
             self._goals[same] = evaluate(self.lab.retrained(task, seed).model, task)
         if (*same, settings) not in self._done:

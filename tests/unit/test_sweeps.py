@@ -43,6 +43,9 @@ def test_a_sweep_is_the_runs_beside_the_retrain_of_their_seed(
     own = runs.sweep("samples", {"9": settings}, (2,), {"9": lambda seed: forget_samples(few, 9, seed)})["9"][0]
     drawn = forget_samples(few, 9, 2)
     assert own["retrain_test"] == pytest.approx(evaluate(lab.retrained(drawn, 2).model, drawn)["test"])
+    others = {"first 9": lambda seed: forget_samples(few, 9, seed, first=True)}
+    other = runs.sweep("samples", {"first 9": settings}, (2,), others)["first 9"][0]
+    assert other is not own, "as many images, but others"
 
 
 SWEPT: sweeps.Swept = {
