@@ -23,7 +23,7 @@ from cu_helpers.experiments import (
     record_unlearning,
     retrained_model,
 )
-from cu_helpers.grid import CURVES, samples_of
+from cu_helpers.grid import CURVES, NO_CONTRAST, samples_of
 from cu_helpers.models import EmbeddingClassifier
 from cu_helpers.profiles import Profile, get_profile
 from cu_helpers.results import commit, read_run, record_path
@@ -85,7 +85,7 @@ def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], see
     retrained = retrained_model(full, profile, seed).model
     planned = [(method, "tuned", tuned_settings(profile, kind, method)) for method in names]
     if "contrastive" in names:
-        planned.append(("contrastive", "tuned, no contrast", replace(planned[0][2], lambda_ul=0.0)))
+        planned.append(("contrastive", NO_CONTRAST, replace(planned[0][2], lambda_ul=0.0)))
     for method, variant, settings in planned:
         task = task_of(method, dataset, profile, kind, seed)
         # Other architectures are compared by their accuracies alone.

@@ -25,7 +25,7 @@ from cu_helpers.files import write_text
 from cu_helpers.inference import predict_logits
 from cu_helpers.memorisation import graded, graded_path, memorisation, read_shadows, shadow_path
 from cu_helpers.metrics import evaluate
-from cu_helpers.models import EmbeddingClassifier, build_model
+from cu_helpers.models import EmbeddingClassifier
 from cu_helpers.profiles import PROFILES, Profile, get_profile
 from cu_helpers.results import commit, describe_device
 from cu_helpers.training import train
@@ -65,7 +65,7 @@ def shadows(profile: Profile, dataset: Dataset, count: int) -> None:
         member = torch.zeros(len(images), dtype=torch.bool)
         member[order[: round(SHARE * len(images))]] = True
         config = profile.config(len(dataset.classes))
-        model = build_model(config.name, config.num_classes, config.in_channels, config.width, config.feature_dim, seed)
+        model = config.build(seed)
         train(model, images.select(member.to(images.device)), settings, seed)
         right = predict_logits(model, images).argmax(dim=1) == images.labels
         marks = {"member": member, "right": right.cpu()}

@@ -23,7 +23,7 @@ from .claim_evidence import (
     off,
 )
 from .claims import HOLDS, OPEN, Outcome, fewest, of_parts
-from .comparison import paired_runs, rows_of
+from .comparison import NO_CONTRAST, paired_runs, rows_of
 from .figures import LABELS
 from .grid_parts import PAPER_METHODS
 from .metrics import mean_interval
@@ -128,7 +128,7 @@ def contrast_forgets(kind: str) -> Any:
 
     def rule(dataset: str, profile: str) -> Outcome | None:
         """With the contrastive term, forget accuracy ends more than TIED nearer to Retrain's than with CE alone."""
-        both = beside(dataset, profile, kind, "tuned, no contrast")
+        both = beside(dataset, profile, kind, NO_CONTRAST)
         if not both:
             return None
         with_it, without = ends(both)

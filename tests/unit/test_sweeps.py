@@ -104,16 +104,21 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_run(tmp_path, **ours, variant="tuned")  # a fair fight's: not this chapter's
         curve = [{"samples_seen": 0, "seconds": 0.0, "forget": 99.0, "retain_test": 80.0}]
         curve.append({"samples_seen": 9, "seconds": 2.0 + seed, "forget": 5.0 + 2 * seed, "retain_test": 70.0})
-        write_run(tmp_path, method="contrastive", seed=seed, variant="one pass", metrics=metrics, curve=curve)
+        write_run(tmp_path, method="contrastive", seed=seed, variant="curve", metrics=metrics, curve=curve)
         write_run(
-            tmp_path, method="contrastive", seed=seed, variant="without, one pass", metrics=metrics, curve=curve[:1]
+            tmp_path,
+            method="contrastive",
+            seed=seed,
+            variant="curve without contrast",
+            metrics=metrics,
+            curve=curve[:1],
         )
     return tmp_path
 
 
 def test_the_recorded_table_is_paired_by_seed(records: Path) -> None:
     runs = first_runs.recorded()
-    assert {run.get("variant") for run in runs} == {None, "first stop", "one pass", "without, one pass"}
+    assert {run.get("variant") for run in runs} == {None, "first stop", "curve", "curve without contrast"}
     found = first_runs.by_task(runs)
     assert set(found["class5"]) == {"retrain", "contrastive, first stop"}
     row = cells(first_runs.table("class5", found["class5"]), "contrastive, first stop")
