@@ -348,7 +348,9 @@ except DataFileError:
     print("no run of make speed on a GPU is recorded in this copy of the book")
 if on_gpu and "fisher" in on_gpu:
     gain = on_gpu["fisher"]
-    print(f"{on_gpu['device']}, {gain['images']} images, ResNet-18 of width {gain['width']}, all labels, exact:")
+    print(
+        f"{on_gpu['measured']['fisher']['device']}, {gain['images']} images, ResNet-18 of width {gain['width']}, all labels, exact:"
+    )
     print(f"the loop takes {gain['times_faster']:.0f} times as long as the vectorised sum")
     assert gain["times_faster"] > 5
 
