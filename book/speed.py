@@ -109,7 +109,10 @@ def main() -> int:
         device = pick_device(wanted.device)
         path = report.speed_path(device.type, wanted.profile)
         record = report.read_speed(device.type, wanted.profile) if path.exists() else {}
-        able = [name for name in report.PARTS if device.type == "cuda" or name not in report.GPU_PARTS]
+        gpu = device.type == "cuda"
+        able = [name for name in report.PARTS if gpu or name not in report.GPU_PARTS]
+        if not gpu and sys.platform != "linux":
+            able.remove("memory")  # other systems do not tell the peak of a part of a process
         for name, measure in parts(wanted, device).items():
             if name in (wanted.parts or able):
                 print(strftime("%H:%M:%S"), name, flush=True)

@@ -1,9 +1,11 @@
 """How much memory a process has taken, and what to do when a GPU has too little: half the batch, and say so."""
 
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -30,10 +32,41 @@ def peak_memory_mib(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    own = _status("VmHWM")
+    if own is not None:
+        return own
     if resource is None:
         return 0.0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 2**20 if sys.platform == "darwin" else most / 2**10  # macOS counts bytes, Linux KiB
+
+
+def _status(name: str) -> float | None:
+    """A line of Linux's /proc/self/status in MiB; None elsewhere.
+
+    getrusage would do for a peak, but a process inherits there the peak of the one that started it.
+    """
+    try:
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(found.group(1)) / 2**10 if found else None
+
+
+def added_memory_mib(work: Callable[[], object]) -> float | None:
+    """By how much a call raises the process's resident memory at its highest, in MiB; None where Linux's /proc is not.
+
+    Tells what the call needs beside what is there already. What the process has freed and kept can hide a part.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew, at what is there now
+    except OSError:
+        return None
+    before = _status("VmHWM")
+    work()
+    after = _status("VmHWM")
+    return None if before is None or after is None else after - before
 
 
 def until_it_fits(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..memory import peak_memory_mib
+from ..memory import added_memory_mib, peak_memory_mib
 from ..models import build_model
 from ..training import TrainSettings, train
 from ..unlearning import ContrastiveSettings, Stopping, unlearn
@@ -77,14 +77,18 @@ WORK: dict[str, Callable[[int, torch.device], None]] = {"training": _train_step,
 
 
 def _peak(work: str, width: int, device: torch.device) -> float:
-    """Peak memory in MiB that the work adds to a process which has only imported the package."""
+    """Peak memory in MiB that the work adds to a process which has only imported the package.
+
+    Raises RuntimeError where the system does not tell.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         WORK[work](width, device)
         return peak_memory_mib(device)
-    before = peak_memory_mib(device)
-    WORK[work](width, device)
-    return max(1.0, peak_memory_mib(device) - before)
+    found = added_memory_mib(lambda: WORK[work](width, device))
+    if not found or found <= 0:
+        raise RuntimeError(f"the peak memory of {work} was found to be {found} MiB; it is measured on Linux alone")
+    return found
 
 
 def peak_memory(widths: list[int], device: torch.device) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from conftest import CPU, image_data
 
 from cu_helpers.errors import DataFileError
+from cu_helpers.memory import added_memory_mib, peak_memory_mib
 from cu_helpers.models import build_model
 from cu_helpers.profiles import get_profile
 from cu_helpers.speed import ceiling, clock, graphs, growth, report, rivals, vectorised
@@ -172,6 +173,25 @@ RECORD: dict[str, Any] = {
     "growth": [{"axis": "width", "values": [8, 16], "seconds": [1.0, 3.0], "slope": math.log2(3), "expected_slope": 2}],
 }
 RECORD["measured"] = {run: HOW for run in report.runs_of(RECORD)}
+
+
+def test_added_memory_is_what_the_work_takes_beside_what_was_there() -> None:
+    """Also after a larger peak, which getrusage would still tell."""
+    larger = torch.ones(64 * 2**20, dtype=torch.uint8)
+    del larger
+    kept: list[torch.Tensor] = []
+    found = added_memory_mib(lambda: kept.append(torch.ones(32 * 2**20, dtype=torch.uint8)))
+    if found is None:
+        pytest.skip("no /proc/self/clear_refs here")
+    assert 30 < found < 40
+    assert peak_memory_mib(CPU) > 32
+
+
+def test_peak_memory_grows_with_the_model() -> None:
+    found = growth.peak_memory([4, 16], CPU)
+    for of in found["mib"].values():
+        assert of[1] > of[0] > 1
+    assert found["ratio"] == [a / b for a, b in zip(found["mib"]["contrastive"], found["mib"]["training"], strict=True)]
 
 
 def test_tables_set_what_was_measured_beside_the_aim() -> None:
