@@ -507,6 +507,8 @@ for device in ("cpu", "cuda"):
             display(Markdown(table(speed[device])))
 
 # %% [markdown]
+# Read the CPU's numbers with their range: the same turn took up to half as long again on this machine with nothing else to do.
+#
 # Training, finetuning and SCRUB run at about the speed of the bare step on the GPU; contrastive unlearning stays below its aim there. A step of
 # these networks waits for Python on so fast a device and not for arithmetic, so each line of code beside the network costs: two small batches,
 # the similarities, the mask. Replayed from a CUDA graph, the bare step takes half the time; `torch.compile` alone gains nothing. The package uses

@@ -123,8 +123,18 @@ def _aim(value: float, aim: float, most: bool = False) -> str:
     return "yes" if (value <= aim if most else value >= aim) else "no"
 
 
+def _range(one: Mapping[str, Any], method: str) -> str:
+    """The lowest and highest share over the turns, in percent; "–" where a record has no seconds."""
+    seconds = one.get("seconds")
+    if not seconds:
+        return "–"
+    bare = seconds["bare with a teacher" if method == "scrub" else "bare"]
+    shares = [100 * below / own for below, own in zip(bare, seconds[method], strict=True)]
+    return f"{min(shares):.0f} to {max(shares):.0f}"
+
+
 def ceiling_table(record: Mapping[str, Any]) -> str:
-    """Markdown: each model's and method's share of the bare step's throughput, the aim, and a stop check's cost."""
+    """Markdown: each method's share of the bare step's throughput with its range, the aim, and a stop check's cost."""
     rows = []
     for one in record.get("ceiling", []):
         for method, share in one["share"].items():
@@ -132,8 +142,11 @@ def ceiling_table(record: Mapping[str, Any]) -> str:
             name = LABELS.get(method, method.capitalize())
             model = f"{one['model']}, width {one['width']}"
             goal = f"{100 * AIM[method]:.0f} %"
-            rows.append((model, name, f"{100 * share:.0f} %", goal, _aim(share, AIM[method]), check))
-    return table(("model", "what", "of the bare step", "aim", "reached", "one stop check"), rows)
+            rows.append(
+                (model, name, f"{100 * share:.0f} %", _range(one, method), goal, _aim(share, AIM[method]), check)
+            )
+    head = ("model", "what", "of the bare step", "in single turns", "aim", "reached", "one stop check")
+    return table(head, rows)
 
 
 def rivals_table(record: Mapping[str, Any]) -> str:
