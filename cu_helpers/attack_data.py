@@ -38,11 +38,9 @@ def _without(images: ImageData, seen: set[bytes]) -> ImageData:
         if key not in seen:
             seen.add(key)
             kept.append(position)
-    return (
-        images
-        if len(kept) == len(images)
-        else images.select(torch.tensor(kept, dtype=torch.int64, device=images.device))
-    )
+    if len(kept) == len(images):
+        return images
+    return images.select(torch.tensor(kept, dtype=torch.int64, device=images.device))
 
 
 def attack_sets(task: ForgetTask, seed: int = 0) -> AttackSets:

@@ -5,11 +5,11 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,8 @@ from .data import ImageData
 from .errors import CheckpointError, StorageError
 from .files import locked, write_aside, write_text
 from .models import EmbeddingClassifier, ModelConfig
+
+T = TypeVar("T")
 
 
 def versions() -> dict[str, str]:
@@ -69,16 +71,20 @@ def save_weights(
     write_aside(path, write)
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a checkpoint's lock while the block runs: of two that want it at once, one trains and the other reads.
+def read_or_make(path: Path, read: Callable[[], T | None], make: Callable[[], T]) -> T:
+    """What `read` finds in the cache at `path`, else what `make` makes: of two that want it at once one makes it.
 
-    Where no lock can be made nothing can be kept either; the block runs all the same, and `keep` says so.
+    read: returns None if there is nothing that can be read. Where no lock can be made nothing can be kept either;
+    `make` runs all the same, and `keep` says so.
     """
+    found = read()
+    if found is not None:
+        return found
     with ExitStack() as held:
         with suppress(StorageError):
             held.enter_context(locked(path.parent / ".locks" / path.stem))
-        yield
+        found = read()
+        return make() if found is None else found
 
 
 def discard(path: Path) -> None:

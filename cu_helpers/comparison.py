@@ -29,7 +29,6 @@ def short(key: str) -> str:
 PAPER: dict[str, tuple[PaperTable, PaperTable]] = {"class": (TABLE_1, TABLE_2), "samples": (TABLE_3, TABLE_5)}
 
 NO_CONTRAST = "tuned, no contrast"  # the tuned settings with lambda_ul 0
-FIGHT = ("tuned", NO_CONTRAST, "equal seconds")  # variants of runs under chapter 07's rules
 NONE_RECORDED = "No such run is recorded in this copy of the book."
 Pair = tuple[dict[str, Any], dict[str, Any]]
 Row = tuple[str, str | None, str]  # method, variant, what the table calls it

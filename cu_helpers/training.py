@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checkpoints import alone, cache_folder, discard, fingerprint, keep, load_model, save_model
+from .checkpoints import cache_folder, discard, fingerprint, keep, load_model, read_or_make, save_model
 from .data import ImageData
 from .devices import autocast, generator, pick_device, resolve_precision, wait
 from .errors import CheckpointError, NonFiniteError, check_settings, choose
@@ -170,25 +170,21 @@ def load_or_train(
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:20]
     path = Path(folder or cache_folder()) / f"{config.name}-{key}.safetensors"
-    found = _cached(path, config, images, key)
-    if found:
-        return found
-    with alone(path):
-        found = _cached(path, config, images, key)
-        if found:
-            return found
 
-        def attempt(tried: TrainSettings) -> tuple[EmbeddingClassifier, float]:
-            model = config.build(seed)
-            start = perf_counter()
-            train(model, images, tried, seed)
-            wait(images.device)
-            return model, perf_counter() - start
+    def attempt(tried: TrainSettings) -> tuple[EmbeddingClassifier, float]:
+        model = config.build(seed)
+        start = perf_counter()
+        train(model, images, tried, seed)
+        wait(images.device)
+        return model, perf_counter() - start
 
+    def make() -> TrainedModel:
         (model, seconds), used = until_it_fits(attempt, settings, halved, f"training {config.describe()}", batch_words)
         described["settings"]["batch_size"] = used.batch_size
         keep(lambda: save_model(model, path, {**described, "seconds": seconds}))
-    return TrainedModel(model, seconds, key, loaded=False)
+        return TrainedModel(model, seconds, key, loaded=False)
+
+    return read_or_make(path, lambda: _cached(path, config, images, key), make)
 
 
 def _cached(path: Path, config: ModelConfig, images: ImageData, key: str) -> TrainedModel | None:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoints import alone, cache_folder, discard, fingerprint, keep, save_weights
+from ..checkpoints import cache_folder, discard, fingerprint, keep, read_or_make, save_weights
 from ..data import ImageData
 from ..devices import autocast, generator, resolve_precision, wait
 from ..errors import NonFiniteError, check_settings, choose
@@ -172,13 +172,8 @@ def load_or_train_clip(
     choose("CLIP model", name, CLIP_MODELS)
     learner = start.asked(wordings(classes)[settings.wording])
     path = Path(folder or cache_folder()) / f"clip-{name}-{_key(name, learner, images, settings, seed)}.safetensors"
-    found = _cached(path, start, images, settings)
-    if found:
-        return found
-    with alone(path):
-        found = _cached(path, start, images, settings)
-        if found:
-            return found
+
+    def make() -> TrainedClip:
         before = {key: value.clone() for key, value in start.state_dict().items()}
 
         def attempt(tried: ClipTrainSettings) -> float:
@@ -191,7 +186,9 @@ def load_or_train_clip(
         seconds, used = until_it_fits(attempt, settings, halved, f"training CLIP {name}", batch_words)
         weights = {key: value.detach().cpu().contiguous() for key, value in start.state_dict().items()}
         keep(lambda: save_weights(path, weights, {"seconds": str(seconds), "batch_size": str(used.batch_size)}))
-    return _trained(start, seconds, images, used)
+        return _trained(start, seconds, images, used)
+
+    return read_or_make(path, lambda: _cached(path, start, images, settings), make)
 
 
 def _trained(model: ZeroShotClip, seconds: float, images: ImageData, settings: ClipTrainSettings) -> TrainedClip:
