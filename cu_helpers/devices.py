@@ -1,4 +1,4 @@
-"""Which device to use, and whether it really has bfloat16."""
+"""Which device to use, and whether bfloat16 is a gain there."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -36,12 +36,16 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 @lru_cache(maxsize=1)
 def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; emulation is slower than float32."""
+    """Whether the processor multiplies bfloat16 faster than float32: with AMX, or AVX-512's instruction on AMD.
+
+    Intel's AVX-512 instruction alone is no gain: on a Xeon whose AMX the virtual machine hid, a training
+    step of ResNet-18 took 1.3 to 1.4 times as long in bfloat16 (width 16 and 64, one thread and two).
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and "GenuineIntel" not in flags)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -34,7 +34,7 @@ class TrainSettings:
     momentum: float = 0.9  # released code
     weight_decay: float = 1e-4  # released code's README
     optimizer: str = "sgd"  # "adam" for ViT (paper, section C)
-    precision: str = "auto"  # bfloat16 where the device really has it
+    precision: str = "auto"  # bfloat16 where the device gains by it
 
     def __post_init__(self) -> None:
         choose("optimizer", self.optimizer, OPTIMIZERS)

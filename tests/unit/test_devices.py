@@ -72,13 +72,14 @@ def test_a_device_that_the_package_cannot_use_is_refused(device: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ("flags : avx2 avx512_bf16", "bfloat16"),
-        ("flags : amx_bf16 amx_tile", "bfloat16"),
+        ("vendor_id : AuthenticAMD\nflags : avx2 avx512_bf16", "bfloat16"),
+        ("vendor_id : GenuineIntel\nflags : avx2 avx512_bf16", "float32"),
+        ("vendor_id : GenuineIntel\nflags : avx2 avx512_bf16 amx_bf16 amx_tile", "bfloat16"),
         ("flags : avx2 avx512f", "float32"),
         (None, "float32"),
     ],
 )
-def test_auto_takes_bfloat16_only_where_the_processor_has_it(
+def test_auto_takes_bfloat16_only_where_the_processor_gains_by_it(
     flags: str | None, expected: str, cpuinfo: dict[str, str]
 ) -> None:
     if flags is not None:
