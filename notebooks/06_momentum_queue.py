@@ -821,7 +821,7 @@ for momentum in (0.999, 0.0):
 #
 # The paper's Table 14 reports sample unlearning of a ResNet-18 with the queue. Its cells are lost, in every copy that is known, and its text does not
 # name the data set, the batch or the queue's length. Nothing is put in their place. The rows below are ours, from recorded runs. They are made by
-# `python book/record_queue.py --dataset digits --seeds 0 1 2`, and the same with `cifar10` and, on a GPU, `--profile paper`.
+# `make reproduce PARTS=queue DATASET=digits`, and the same with `cifar10` and, on a GPU, `PROFILE=paper`.
 #
 # Gaps are paired with the Retrain of each seed. A spread is the largest seed minus the smallest, in points; three seeds say little about it.
 # Where the rule did not end a run, look at its gap to see whether it forgot. The share without a positive is the formula's.

@@ -1,17 +1,16 @@
-"""Batch sizes with and without the queue: the plans, the formula, the table, and the recorder."""
+"""Batch sizes with and without the queue: the plans, the formula, and the table."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import record_queue
 import torch
 
 from cu_helpers import batches, notebook
 from cu_helpers.data import Dataset
+from cu_helpers.experiments import make_task, original_model, record_original_and_retrain, record_unlearning
 from cu_helpers.profiles import Profile, get_profile
-from cu_helpers.results import read_runs, results_folder
+from cu_helpers.results import read_runs
 from cu_helpers.training import TrainSettings
 from cu_helpers.unlearning import ContrastiveQueueSettings, ContrastiveSettings, Stopping
 
@@ -67,21 +66,20 @@ def test_the_share_without_a_positive_is_what_random_batches_have() -> None:
         assert batches.share_without_positive(classes, count) == pytest.approx(seen, abs=1.5)
 
 
-def test_the_recorder_records_and_the_table_shows_what_a_live_run_gives(
+def test_the_table_of_recorded_runs_shows_what_live_runs_give(
     tiny: Profile, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = replace(digits, validation=digits.validation.first(40), test=digits.test.first(400))
-    for module in ("record_queue", "cu_helpers.notebook"):
-        monkeypatch.setattr(f"{module}.load_dataset", lambda *_: few)
-    for module in ("record_queue", "cu_helpers.notebook", "cu_helpers.batches", "cu_helpers.comparison"):
+    monkeypatch.setattr("cu_helpers.notebook.load_dataset", lambda *_: few)
+    for module in ("cu_helpers.notebook", "cu_helpers.batches", "cu_helpers.comparison"):
         monkeypatch.setattr(f"{module}.get_profile", lambda *_: tiny)
-    words = ["--dataset", "digits", "--profile", "smoke", "--seeds", "1", "--batches", "36"]
-    monkeypatch.setattr(sys, "argv", ["record_queue.py", *words])
-    assert record_queue.main() == 0
-    made = {path: path.stat().st_mtime_ns for path in (results_folder() / "smoke").glob("*.json")}
+    shrunk = tiny.shrink(few)
+    task = make_task(shrunk, tiny, "samples", 1)
+    record_original_and_retrain(tiny, task, 1, {"original": "Table 8", "retrain": "Table 3"})
+    original = original_model(shrunk, tiny, 1)
+    for plan in batches.plans(BASE, (36,)):
+        record_unlearning(tiny, task, original, plan.method, 1, "Table 14", plan.variant, plan.settings)
     assert len(read_runs("smoke", table="Table 14")) == 2
-    assert record_queue.main() == 0
-    assert {path: path.stat().st_mtime_ns for path in made} == made, "what is recorded is not made again"
 
     stored = batches.recorded("digits", "smoke")
     assert [(group.method, group.variant) for group in stored] == [(name, "batch 36") for name in batches.BOTH]
@@ -127,11 +125,3 @@ def test_without_records_the_table_says_so(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("CU_RESULTS", str(tmp_path))
     assert batches.recorded("digits") == []
     assert batches.table([]) == "No such run is recorded in this copy of the book."
-
-
-def test_the_recorder_refuses_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["record_queue.py", "--dataset", "letters", "--seeds", "0"])
-    assert record_queue.main() == 2
-    assert capsys.readouterr().err.startswith("record_queue: unknown data set 'letters'; expected one of")
