@@ -12,7 +12,7 @@ from ..inference import predict_logits
 from ..memory import half, until_it_fits
 from ..models import EmbeddingClassifier
 from .loop import Observer, UnlearningLoop, UnlearningResult
-from .per_sample import PerSampleGradients, chunk_size
+from .per_sample import images_at_once, squared_gradients
 from .stopping import Stopping
 
 HEAD = ("head.weight", "head.bias")
@@ -69,8 +69,8 @@ def fisher_diagonal(
     F_k = mean over images x of sum_y p(y|x) (d log p(y|x) / dw_k)^2, over all C labels, in eval
     mode (Golatkar et al. 2020, section 4). directions: None takes one derivative a label, which is
     exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
-    on average and C / directions times cheaper. chunk: derivatives at once; None fits them into
-    memory, and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
+    on average and C / directions times cheaper. chunk: images at once; None fits them into memory,
+    and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
     """
     logits = predict_logits(model, images, "float32")
     if not logits.isfinite().all():
@@ -78,19 +78,18 @@ def fisher_diagonal(
     rows = softmax_factors(logits)
     if directions is not None:
         rows = mixtures(rows, directions, generator(seed, images.device))
-    gradients = PerSampleGradients(model)
-    total = {name: torch.zeros_like(value) for name, value in gradients.weights.items()}
-    pairs = torch.arange(rows.shape[0] * rows.shape[1], device=images.device)
-    size, start = chunk or chunk_size(model, images.device), 0
-    while start < len(pairs):
+    squares = squared_gradients(model)
+    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    places = torch.arange(len(images), device=images.device)
+    one = squares.bytes_of_one(images.batch(places[:1])[0], rows.shape[1])
+    size, start = chunk or images_at_once(one, images.device), 0
+    while start < len(images):
 
-        def squares(count: int, start: int = start) -> dict[str, Tensor]:
-            part = pairs[start : start + count]
-            image, row = part // rows.shape[1], part % rows.shape[1]
-            found = gradients(images.batch(image)[0], rows[image, row])
-            return {name: value.square().sum(dim=0) for name, value in found.items()}
+        def part(count: int, start: int = start) -> dict[str, Tensor]:
+            chosen = places[start : start + count]
+            return squares(images.batch(chosen)[0], rows[chosen])
 
-        found, size = until_it_fits(squares, size, half, "fisher", "{} derivatives at once".format)
+        found, size = until_it_fits(part, size, half, "fisher", "{} images at once".format)
         for name, value in found.items():
             total[name] += value
         start += size

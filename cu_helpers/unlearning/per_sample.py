@@ -1,13 +1,14 @@
-"""Gradients of single samples, many at once, by torch.func."""
+"""Gradients of single samples, many at once, by torch.func, and the sums of their squares."""
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..models import EmbeddingClassifier
+from .layerwise import LayerwiseSquares, covers
 
 
 class PerSampleGradients:
@@ -41,13 +42,36 @@ class PerSampleGradients:
         return found
 
 
-def chunk_size(model: nn.Module, device: torch.device, memory: int | None = None) -> int:
-    """How many per-sample gradients of `model` fit into `memory` bytes, at least 1.
+class VmapSquares:
+    """The same sums as `LayerwiseSquares`, for any model whose operations torch.func knows."""
+
+    def __init__(self, model: EmbeddingClassifier) -> None:
+        self.gradients = PerSampleGradients(model)
+
+    def bytes_of_one(self, x: Tensor, rows: int) -> int:
+        """How much memory an image x (1, 3, h, w) takes: its gradient and the squares. Directions take turns."""
+        return 8 * sum(weight.numel() for weight in self.gradients.weights.values())
+
+    def __call__(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """See `LayerwiseSquares`: x (b, 3, h, w), rows (b, r, C), name -> tensor of w's shape."""
+        total = {name: torch.zeros_like(weight) for name, weight in self.gradients.weights.items()}
+        for j in range(rows.shape[1]):
+            for name, gradient in self.gradients(x, rows[:, j]).items():
+                total[name] += gradient.square_().sum(dim=0)
+        return total
+
+
+def squared_gradients(model: EmbeddingClassifier) -> LayerwiseSquares | VmapSquares:
+    """The quicker of the two for this model."""
+    return LayerwiseSquares(model) if covers(model) else VmapSquares(model)
+
+
+def images_at_once(one: int, device: torch.device, memory: int | None = None) -> int:
+    """How many images of `one` bytes each fit into `memory` bytes, at least 1.
 
     memory: None means a quarter of a GPU's free memory, or 128 MiB on a CPU, whose caches make
     larger chunks slower.
     """
     if memory is None:
         memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 128 * 2**20
-    one = sum(p.numel() * 4 for p in model.parameters())
-    return max(1, memory // (2 * one))  # the gradients and their squares
+    return max(1, memory // one)

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from cu_helpers.data import Dataset, ForgetTask, ImageData, forget_class, forget_samples
 from cu_helpers.models import EmbeddingClassifier, build_model
-from cu_helpers.unlearning import FisherSettings, unlearn
+from cu_helpers.unlearning import FisherSettings, layerwise, unlearn
 from cu_helpers.unlearning.fisher import fisher_diagonal, mixtures, noise_distribution, softmax_factors
-from cu_helpers.unlearning.per_sample import PerSampleGradients, chunk_size
+from cu_helpers.unlearning.layerwise import LayerwiseSquares, covers
+from cu_helpers.unlearning.per_sample import PerSampleGradients, VmapSquares, images_at_once, squared_gradients
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +154,44 @@ def test_the_noise_has_the_asked_spread(tasks: dict[str, ForgetTask]) -> None:
     assert model.head.weight[5].abs().max() > 0.4
 
 
-def test_chunks_fit_the_memory() -> None:
+def test_both_ways_to_sum_squares_are_the_loops(few: ImageData) -> None:
+    """Layer by layer, and by torch.func: any directions, a convolution with stride and one with a bias."""
     model = settled()
-    one = 4 * sum(p.numel() for p in model.parameters())
-    assert chunk_size(model, torch.device("cpu"), memory=10 * one) == 5
-    assert chunk_size(model, torch.device("cpu"), memory=1) == 1
+    first = model.backbone.get_submodule("stem.0")
+    assert isinstance(first, nn.Conv2d)
+    first.bias = nn.Parameter(torch.randn(first.out_channels, generator=torch.Generator().manual_seed(4)))
+    x, _ = few.batch(torch.arange(len(few)))
+    rows = torch.randn(len(few), 3, 10, generator=torch.Generator().manual_seed(2))
+    expected = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    for i in range(len(few)):
+        for j in range(3):
+            along = (model(x[i : i + 1])[0] * rows[i, j]).sum()
+            for name, gradient in zip(expected, torch.autograd.grad(along, list(model.parameters())), strict=True):
+                expected[name] += gradient.square()
+    assert covers(model)
+    assert isinstance(squared_gradients(model), LayerwiseSquares)
+    for squares in (LayerwiseSquares(model), VmapSquares(model)):
+        assert worst(squares(x, rows), expected) < 1e-3
+        with torch.no_grad():
+            assert worst(squares(x, rows), expected) < 1e-3, "also where the caller wants no gradients"
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+def test_a_layer_without_a_formula_goes_to_torch_func() -> None:
+    assert not covers(build_model("vit_small", 10, width=12, seed=0))
+    assert not covers(nn.Conv2d(4, 4, 3, groups=2))
+    assert not covers(nn.Conv2d(4, 4, 3, padding="same"))
+    assert not covers(nn.BatchNorm2d(4, track_running_stats=False))
+    squares = LayerwiseSquares(settled())
+    with pytest.raises(ValueError, match="a linear layer got an input of 3 dimensions; expected one vector a sample"):
+        layerwise._linear(nn.Linear(2, 2), torch.ones(1, 3, 2), torch.ones(1, 1, 3, 2))
+    assert squares.bytes_of_one(torch.zeros(1, 3, 8, 8), 10) == 2 * squares.bytes_of_one(torch.zeros(1, 3, 8, 8), 4)
+
+
+def test_chunks_fit_the_memory() -> None:
+    cpu = torch.device("cpu")
+    assert images_at_once(10, cpu, memory=59) == 5
+    assert images_at_once(10, cpu, memory=1) == 1
+    model = settled()
+    weights = sum(p.numel() for p in model.parameters())
+    assert VmapSquares(model).bytes_of_one(torch.zeros(1, 3, 8, 8), 10) == 2 * 4 * weights

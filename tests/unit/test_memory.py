@@ -28,6 +28,7 @@ from cu_helpers.unlearning import (
     unlearn,
 )
 from cu_helpers.unlearning.fisher import fisher_diagonal
+from cu_helpers.unlearning.layerwise import LayerwiseSquares
 
 NO_RULE = Stopping(rule="none")
 
@@ -233,28 +234,23 @@ def test_evaluation_goes_on_with_smaller_batches_and_the_same_answers(
     assert asked == [23, 11, 5, 5, 5, 5, 3], "what fitted once is kept to"
 
 
-def test_the_fisher_information_counts_each_derivative_once(
+def test_the_fisher_information_counts_each_image_once(
     tiny_model: EmbeddingClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = image_data(7)
     whole = fisher_diagonal(tiny_model, images)
-    real, asked = torch.func.vmap, []
+    real, asked = LayerwiseSquares.__call__, []
 
-    def vmap(function: Any, *args: Any, **options: Any) -> Any:
-        mapped = real(function, *args, **options)
+    def limited(self: LayerwiseSquares, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        asked.append(len(x))
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, x, rows)
 
-        def limited(weights: Any, x: Tensor, directions: Tensor) -> Any:
-            asked.append(len(x))
-            if len(x) > 5:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return mapped(weights, x, directions)
-
-        return limited
-
-    monkeypatch.setattr("cu_helpers.unlearning.per_sample.vmap", vmap)
-    with pytest.warns(SmallerBatchWarning, match="fisher: 16 derivatives at once does not fit"):
-        parts = fisher_diagonal(tiny_model, images, chunk=16)
-    assert asked == [16, 8, 4, 4, 4, 4, 4, 1]
+    monkeypatch.setattr(LayerwiseSquares, "__call__", limited)
+    with pytest.warns(SmallerBatchWarning, match="fisher: 5 images at once does not fit"):
+        parts = fisher_diagonal(tiny_model, images, chunk=5)
+    assert asked == [5, 2, 2, 2, 1]
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-8)
 
