@@ -63,7 +63,7 @@ def search_all(profile: Profile, dataset: Dataset, kind: str, names: list[str]) 
     """Make the searches that are missing."""
     for method in names:
         task = task_of(method, dataset, profile, kind, SEARCH_SEED)
-        if method not in GRIDS or search_path(profile, task, method).exists():
+        if method not in GRIDS or search_path(profile, kind, method).exists():
             continue
         original = original_model(dataset, profile, SEARCH_SEED)
         # Retrain without all of the profile's samples is a reference for the first few as well.
@@ -81,17 +81,17 @@ def run_all(profile: Profile, dataset: Dataset, kind: str, names: list[str], see
         say(f"seed {seed}: original and retrain")
         record_original_and_retrain(profile, full, seed, {"original": "Table 8", "retrain": TABLES[kind]}, shared)
     original = original_model(dataset, profile, seed)
+    # Other architectures are compared by their accuracies alone.
+    audited = profile.model == SEARCH_MODEL
     # Retrain without all of the samples never saw LCODEC's first few either.
-    retrained = retrained_model(full, profile, seed).model
+    retrained = retrained_model(full, profile, seed).model if audited else None
     planned = [(method, "tuned", tuned_settings(profile, kind, method)) for method in names]
     if "contrastive" in names:
         planned.append(("contrastive", NO_CONTRAST, replace(planned[0][2], lambda_ul=0.0)))
     for method, variant, settings in planned:
         task = task_of(method, dataset, profile, kind, seed)
-        # Other architectures are compared by their accuracies alone.
-        audited = profile.model == SEARCH_MODEL
         run(profile, original, task, method, variant, settings, seed, (), retrained, audited, shared=shared)
-    if shared == 1 and names and profile.model == SEARCH_MODEL:
+    if shared == 1 and names and retrained is not None:
         equal_seconds(profile, original, full, planned, seed, retrained)
     if kind == "class" and profile.dataset != "digits":  # digits are drawn live in the chapters
         for method, _, settings in planned:
@@ -195,7 +195,7 @@ def main() -> int:
         print(f"record_baselines: {error}", file=sys.stderr)
         return 2
     names = methods(wanted.task, wanted.methods)
-    if profile.model == SEARCH_MODEL and not wanted.no_search:
+    if not wanted.no_search:
         search_all(profile, dataset, wanted.task, names)
     try:
         for seed in () if wanted.search_only else wanted.seeds:

@@ -12,7 +12,9 @@ from .clip.table import recorded_runs as clip_runs
 from .comparison import paired_runs
 from .data import CLASSES
 from .figures import LABELS
+from .profiles import get_profile
 from .results import read_runs
+from .tuning import searched_with
 
 FLAT = {"test": 1.0, "forget": 3.0}  # points over all temperatures that count as flat; Table 12 has 0.1 and 2.2
 
@@ -137,14 +139,19 @@ OTHER_DATA = ("svhn", "mini_imagenet")
 def other_models(dataset: str, profile: str) -> Outcome | None:
     """A class is forgotten as the first claim's rule asks, with every other architecture of the paper that has runs.
 
-    Their settings are those that a search found with ResNet-18.
+    Their settings are those of their own search, or of ResNet-18's where they have none, which is told.
     """
     found = {model: zero_with_utility(dataset, profile, model=model) for model in OTHER_MODELS}
     outcomes = {model: outcome for model, outcome in found.items() if outcome}
     if not outcomes:
         return None
     runs = [len(paired_runs(dataset, "class", "contrastive", "tuned", model, profile)) for model in outcomes]
-    evidence = "; ".join(f"{model} {outcome.says} ({outcome.evidence})" for model, outcome in outcomes.items())
+    told = []
+    for model, outcome in outcomes.items():
+        by = searched_with(get_profile(profile, dataset, model), "class", "contrastive")
+        whose = "its own" if by == model else f"{by}'s"
+        told.append(f"{model}, {whose} settings: {outcome.says} ({outcome.evidence})")
+    evidence = "; ".join(told)
     says = of_parts(*[outcome.says == HOLDS for outcome in outcomes.values()])
     return Outcome(at_scale(dataset, profile, sum(runs)), says, evidence)
 

@@ -40,7 +40,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
-SEARCH_MODEL = "resnet18"  # a search for each model would cost more than all reported runs
+SEARCH_MODEL = "resnet18"  # the architecture of the main comparison; what its search found serves others without one
 SEARCH_SEED = 100  # no table reports the models and the forgotten samples of this seed
 
 
@@ -124,23 +124,24 @@ def at_edge(trials: Sequence[Trial]) -> list[str]:
     return edges
 
 
-def search_path(profile: Profile, task: ForgetTask, method: str) -> Path:
+def search_path(profile: Profile, kind: str, method: str, model: str | None = None) -> Path:
     """Where a search is recorded: tuning/<profile>/<dataset>-<model>-<kind>-<method>.json.
 
-    Raises ValueError for a model whose settings come from SEARCH_MODEL's search.
+    model: None means the profile's.
     """
-    if profile.model != SEARCH_MODEL:
-        raise ValueError(f"settings are searched with {SEARCH_MODEL}; {profile.model} takes what was found there")
-    return _search_file(profile.name, task.dataset, task.kind, method)
+    name = f"{profile.dataset}-{model or profile.model}-{kind}-{method}.json"
+    return results_folder() / "tuning" / profile.name / name
 
 
-def _search_file(profile: str, dataset: str, kind: str, method: str) -> Path:
-    return results_folder() / "tuning" / profile / f"{dataset}-{SEARCH_MODEL}-{kind}-{method}.json"
+def searched_with(profile: Profile, kind: str, method: str) -> str:
+    """The architecture whose search gives this profile's settings: its own if that is recorded, else SEARCH_MODEL."""
+    own = any(search_path(p, kind, method).exists() for p in (profile, replace(profile, name="laptop")))
+    return profile.model if own else SEARCH_MODEL
 
 
 def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, seed: int, trials: list[Trial]) -> Path:
     """Write a search's trials, aside and renamed, and return where."""
-    path = search_path(profile, task, method)
+    path = search_path(profile, task.kind, method)
     run = {
         "profile": profile.name,
         "dataset": task.dataset,
@@ -160,12 +161,12 @@ def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, se
 def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
     """The recorded trials of a method. Raises DataFileError if there are none.
 
-    A profile without a search of its own reads laptop's, and other models than SEARCH_MODEL read
-    that one's.
+    A profile without a search of its own reads laptop's, and a model without one `searched_with`'s.
     """
-    path = _search_file(profile.name, profile.dataset, kind, method)
+    model = searched_with(profile, kind, method)
+    path = search_path(profile, kind, method, model)
     if not path.exists():
-        path = _search_file("laptop", profile.dataset, kind, method)
+        path = search_path(replace(profile, name="laptop"), kind, method, model)
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -20,6 +20,7 @@ from cu_helpers.tuning import (
     record_search,
     search,
     search_path,
+    searched_with,
     trials_of,
     tuned_settings,
     tuning_sets,
@@ -93,12 +94,21 @@ def test_a_recorded_search_gives_the_settings_back(
         read_search(profile, "class", "fisher")
     found = [trial(0.2, 1, alpha=1e-9), trial(0.7, 1, alpha=1e-6)]
     path = record_search(profile, task, "fisher", FisherSettings(), 100, found)
-    assert path == search_path(profile, task, "fisher")
+    assert path == search_path(profile, "class", "fisher")
     assert read_search(profile, "class", "fisher") == found
     assert tuned_settings(profile, "class", "fisher") == FisherSettings(alpha=1e-6)
-    assert tuned_settings(get_profile("smoke", model="vit_small"), "class", "fisher") == FisherSettings(alpha=1e-6)
-    with pytest.raises(ValueError, match="settings are searched with resnet18; vit_small takes what was found"):
-        search_path(get_profile("laptop", model="vit_small"), task, "fisher")
+    vit = get_profile("laptop", model="vit_small")
+    for other in (vit, get_profile("smoke", model="vit_small")):
+        assert tuned_settings(other, "class", "fisher") == FisherSettings(alpha=1e-6), (
+            "resnet18's, until it has its own"
+        )
+        assert searched_with(other, "class", "fisher") == "resnet18"
+    record_search(vit, task, "fisher", FisherSettings(), 100, [trial(0.9, 1, alpha=1e-8)])
+    for other in (vit, get_profile("smoke", model="vit_small")):
+        assert tuned_settings(other, "class", "fisher") == FisherSettings(alpha=1e-8)
+        assert searched_with(other, "class", "fisher") == "vit_small"
+    assert tuned_settings(vit, "class", "logit_mask") == METHODS["logit_mask"].settings()
+    assert tuned_settings(profile, "class", "fisher") == FisherSettings(alpha=1e-6)
     assert tuned_settings(profile, "class", "logit_mask") == METHODS["logit_mask"].settings()
     assert tuned_settings(profile, "class", "retrain") == profile.settings("retrain", "class")
     on_paper = get_profile("paper", "digits")
