@@ -99,9 +99,7 @@ def test_a_recorded_search_gives_the_settings_back(
     assert tuned_settings(profile, "class", "fisher") == FisherSettings(alpha=1e-6)
     vit = get_profile("laptop", model="vit_small")
     for other in (vit, get_profile("smoke", model="vit_small")):
-        assert tuned_settings(other, "class", "fisher") == FisherSettings(alpha=1e-6), (
-            "resnet18's, until it has its own"
-        )
+        assert tuned_settings(other, "class", "fisher") == FisherSettings(alpha=1e-6), "resnet18's, until then"
         assert searched_with(other, "class", "fisher") == "resnet18"
     record_search(vit, task, "fisher", FisherSettings(), 100, [trial(0.9, 1, alpha=1e-8)])
     for other in (vit, get_profile("smoke", model="vit_small")):
