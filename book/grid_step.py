@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from time import perf_counter
 
-from cu_helpers import batch
+from cu_helpers import grid_steps
 from cu_helpers.files import locked, write_text
 from cu_helpers.gpus import claim_gpu, gpus_to_share
 from cu_helpers.grid import Cell
@@ -30,7 +30,7 @@ def run_notebook(cell: Cell, work: Path, shared: int) -> None:
     """Run the notebook of one cell with papermill; the executed copy appears when it is whole."""
     import papermill  # here: it takes seconds, and the other steps do without
 
-    output = batch.notebook_path(work, cell)
+    output = grid_steps.notebook_path(work, cell)
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = output.with_name(f".{output.name}")
     parameters = {**cell.__dict__, "shared": shared, "work": str(work)}
@@ -48,15 +48,15 @@ def run_notebook(cell: Cell, work: Path, shared: int) -> None:
 def do(step: str, cell: Cell, work: Path, target: Path, shared: int) -> None:
     """Make the target of one step."""
     if step == "original":
-        batch.train_original(cell, target)
+        grid_steps.train_original(cell, target)
     elif step == "retrained":
-        batch.train_retrained(cell, target)
+        grid_steps.train_retrained(cell, target)
     elif step == "search":
-        batch.search_cell(cell)
+        grid_steps.search_cell(cell)
     elif step == "reference":
-        batch.record_reference_cell(cell, shared)
+        grid_steps.record_reference_cell(cell, shared)
     elif step == "verify":
-        batch.verify_cell(work, cell)
+        grid_steps.verify_cell(work, cell)
     else:
         run_notebook(cell, work, shared)
 
@@ -100,7 +100,7 @@ def main() -> int:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         print(f"{wanted.step}: {json.dumps(wanted.cell)}; GPU: {gpu or 'as given'}", flush=True)
         try:
-            made = batch.once(target, work, lambda: do(wanted.step, cell, work, target, wanted.shared))
+            made = grid_steps.once(target, work, lambda: do(wanted.step, cell, work, target, wanted.shared))
         except Exception as error:  # whatever a run may raise is reported in one line, and the rest goes on
             traceback.print_exc()
             line = failure(wanted.step, cell, log, error)

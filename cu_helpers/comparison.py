@@ -49,6 +49,14 @@ def rows_of(kind: str) -> list[Row]:
 
 
 SAME_SECONDS = "Finetune, as long as contrastive"
+# Runs of another architecture that keep ResNet-18's settings although it has a search of its own.
+TRANSFERRED = "settings of resnet18"
+
+
+def transferred_rows(kind: str) -> list[Row]:
+    """The rows of `rows_of` for an architecture that took ResNet-18's settings."""
+    changed = {"tuned": TRANSFERRED, NO_CONTRAST: f"{TRANSFERRED}, no contrast", None: None}
+    return [(method, changed[variant], label) for method, variant, label in rows_of(kind) if variant in changed]
 
 
 def paired_runs(

@@ -15,7 +15,7 @@ from .models import EmbeddingClassifier
 from .profiles import get_profile
 from .results import complete, read_run, write_run
 from .training import TrainedModel
-from .tuning import GRIDS, SEARCH_SEED, best, record_search, search
+from .tuning import GRIDS, SEARCH_MODEL, SEARCH_SEED, best, record_search, search
 from .verification import verify
 
 
@@ -122,7 +122,7 @@ def search_cell(cell: Cell) -> None:
     """Search the settings of the cell's method at profile laptop, and record the search."""
     if cell.method not in GRIDS or not needs_search(cell):
         return
-    small = Cell(**{**asdict(cell), "profile": "laptop", "model": "resnet18", "seed": SEARCH_SEED})
+    small = Cell(**{**asdict(cell), "profile": "laptop", "model": SEARCH_MODEL, "seed": SEARCH_SEED})
     size, dataset = get_profile("laptop", cell.dataset), data_of(small)
     amount = size.label if cell.kind == "class" else size.count
     full = small.task(dataset, amount)

@@ -36,7 +36,7 @@ from pathlib import Path
 
 from IPython.display import Markdown, display
 
-from cu_helpers import batch, figures, notebook
+from cu_helpers import figures, grid_steps, notebook
 from cu_helpers.geometry import class_centres, forgotten_geometry, margins
 from cu_helpers.grid import Cell, planned
 from cu_helpers.inference import embed
@@ -54,7 +54,7 @@ settings = planned(cell)[2]
 settings
 
 # %%
-unlearned, run = batch.unlearn_cell(cell, lab.dataset, shared)
+unlearned, run = grid_steps.unlearn_cell(cell, lab.dataset, shared)
 
 # %%
 before = lab.original().model
@@ -108,5 +108,5 @@ for words, shown in {"original": before, "unlearned": unlearned}.items():
 # Written aside and renamed, last of all: where it lies, the run is whole.
 
 # %%
-path = batch.keep_run(Path(work), cell, unlearned, run)
+path = grid_steps.keep_run(Path(work), cell, unlearned, run)
 print(path.name)

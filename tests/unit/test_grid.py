@@ -12,7 +12,7 @@ import pytest
 import reproduce
 from records import write_run
 
-from cu_helpers import batch, estimate, grid, grid_parts
+from cu_helpers import estimate, grid, grid_parts, grid_steps
 from cu_helpers.files import locked, try_lock, write_text
 from cu_helpers.gpus import claim_gpu, gpus_to_share, visible_gpus
 from cu_helpers.grid import Cell
@@ -103,8 +103,8 @@ def test_variants_change_what_they_name() -> None:
 
 def test_a_target_is_made_once(tmp_path: Path) -> None:
     target = tmp_path / "made.json"
-    assert batch.once(target, tmp_path, lambda: target.write_text("1") and None)
-    assert not batch.once(target, tmp_path, lambda: target.write_text("2") and None)
+    assert grid_steps.once(target, tmp_path, lambda: target.write_text("1") and None)
+    assert not grid_steps.once(target, tmp_path, lambda: target.write_text("2") and None)
     assert target.read_text() == "1"
 
 
