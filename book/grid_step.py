@@ -104,8 +104,8 @@ def main() -> int:
         except Exception as error:  # whatever a run may raise is reported in one line, and the rest goes on
             traceback.print_exc()
             line = failure(wanted.step, cell, log, error)
+            say(line)  # first: a full disk may not take the file
             write_text(failed, line + "\n")
-            say(line)
             return 1
     say(f"{wanted.step} {target.stem}: " + (f"{perf_counter() - start:.0f} s" if made else "there already"))
     failed.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 from record_runs import TABLES, command_line, describe, exists, say
 
 from cu_helpers.data import Dataset, ForgetTask, forget_samples, load_dataset
-from cu_helpers.errors import DataFileError
+from cu_helpers.errors import DataFileError, reported
 from cu_helpers.experiments import (
     make_task,
     original_model,
@@ -197,17 +197,13 @@ def main() -> int:
     names = methods(wanted.task, wanted.methods)
     if not wanted.no_search:
         search_all(profile, dataset, wanted.task, names)
-    try:
-        for seed in () if wanted.search_only else wanted.seeds:
-            if wanted.timed:
-                time_all(profile, dataset, wanted.task, names, seed)
-            else:
-                run_all(profile, dataset, wanted.task, names, seed, wanted.shared)
-    except DataFileError as error:  # a search or a run that is missing or damaged
-        print(f"record_baselines: {error}", file=sys.stderr)
-        return 2
+    for seed in () if wanted.search_only else wanted.seeds:
+        if wanted.timed:
+            time_all(profile, dataset, wanted.task, names, seed)
+        else:
+            run_all(profile, dataset, wanted.task, names, seed, wanted.shared)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("record_baselines", main))

@@ -23,7 +23,7 @@ from cu_helpers import clip
 from cu_helpers.clip.models import as_classifier
 from cu_helpers.clip.training import TrainedClip
 from cu_helpers.data import ForgetTask, forget_class, load_dataset
-from cu_helpers.errors import CheckpointError, DataFileError, NonFiniteError
+from cu_helpers.errors import CheckpointError, DataFileError, NonFiniteError, reported
 from cu_helpers.experiments import describe_task
 from cu_helpers.files import write_text
 from cu_helpers.metrics import evaluate
@@ -192,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("record_clip", main))

@@ -19,7 +19,7 @@ from record_runs import say
 from cu_helpers.audits import audit_all
 from cu_helpers.data import Dataset, forget_these, load_dataset
 from cu_helpers.devices import generator
-from cu_helpers.errors import DataFileError
+from cu_helpers.errors import DataFileError, reported
 from cu_helpers.experiments import make_task, original_model, retrained_model
 from cu_helpers.files import write_text
 from cu_helpers.inference import predict_logits
@@ -129,4 +129,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("record_memorisation", main))

@@ -13,7 +13,7 @@ from time import strftime
 from typing import Any
 
 from cu_helpers.data import ForgetTask, load_dataset
-from cu_helpers.errors import DataFileError
+from cu_helpers.errors import DataFileError, reported
 from cu_helpers.experiments import (
     KINDS,
     describe_task,
@@ -117,4 +117,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("record_runs", main))

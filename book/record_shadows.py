@@ -14,7 +14,7 @@ from dataclasses import replace
 from time import strftime
 
 from cu_helpers.data import load_dataset
-from cu_helpers.errors import DataFileError
+from cu_helpers.errors import DataFileError, reported
 from cu_helpers.files import write_text
 from cu_helpers.profiles import PROFILES, get_profile
 from cu_helpers.results import commit, describe_device
@@ -71,4 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("record_shadows", main))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cu_helpers import grid_parts
 from cu_helpers.data import DATASETS
-from cu_helpers.errors import DataFileError
+from cu_helpers.errors import reported
 from cu_helpers.estimate import estimate
 from cu_helpers.files import locked, try_lock
 from cu_helpers.gpus import visible_gpus
@@ -108,14 +108,8 @@ def main() -> int:
     split = words.index("--") if "--" in words else len(words)
     wanted, extra = command_line().parse_args(words[:split]), words[split + 1 :]
     pin_folders()  # the steps run in the work folder
-    try:
-        cells = grid_parts.cells(
-            wanted.profile, wanted.dataset, wanted.models, wanted.parts, wanted.methods, wanted.seeds
-        )
-        print(estimate(cells, wanted.jobs), flush=True)
-    except DataFileError as error:  # a damaged record
-        print(f"reproduce: {error}", file=sys.stderr)
-        return 2
+    cells = grid_parts.cells(wanted.profile, wanted.dataset, wanted.models, wanted.parts, wanted.methods, wanted.seeds)
+    print(estimate(cells, wanted.jobs), flush=True)
     if wanted.plan:
         return 0
     work = wanted.work.resolve()
@@ -133,4 +127,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("reproduce", main))

@@ -1,7 +1,8 @@
 """The package's own exceptions and checks: each message is one sentence that says what to do."""
 
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from numbers import Integral, Real
 
@@ -31,6 +32,19 @@ class NonFiniteError(RuntimeError):
     def __init__(self, message: str, model: object = None) -> None:
         super().__init__(message)
         self.model = model
+
+
+# What a command tells in one sentence: the user can do something about it.
+REPORTED = (DataFileError, CheckpointError, StorageError, DeviceMemoryError)
+
+
+def reported(command: str, work: Callable[[], int]) -> int:
+    """The exit status of a command's `work`; one of `REPORTED` becomes a sentence on stderr, and status 2."""
+    try:
+        return work()
+    except REPORTED as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return 2
 
 
 def choose(kind: str, name: str, known: "tuple[str, ...] | list[str]") -> str:

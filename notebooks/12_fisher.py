@@ -299,8 +299,8 @@ exact = found["loop, batch size 1"]
 assert apart(found["vectorised, all labels"], exact) < 1e-2
 
 # %% [markdown]
-# The exact sum needs ten backward passes an image, however it is arranged. What the labels can share is the forward pass, and large
-# products run faster than small ones. On two cores, which the loop already keeps busy, this gains what the printed ratio says: a few
+# The exact sum needs a backward pass for each label, or one fewer, however it is arranged. What the labels can share is the forward pass,
+# and large products run faster than small ones. On two cores, which the loop already keeps busy, this gains what the printed ratio says: a few
 # times at most. The mixture gains by doing a tenth of the arithmetic. What does it cost in accuracy?
 
 # %%
@@ -342,7 +342,8 @@ print(f"mean relative difference of the variance, one mixture against all labels
 #
 # Is it "hardly parallelizable"? The sum is over independent terms, and a machine with idle units can compute many at once. On two cores
 # there are none to spare. On a GPU there are thousands, and `make speed` has measured what they give, with `torch.func` for all layers.
-# The layer-by-layer sum has not been timed there. The code of the paper's baselines is not public.
+# The layer-by-layer sum has not been timed there, and the seconds of recorded Fisher runs are of `torch.func` as well. The code of the paper's
+# baselines is not public.
 
 # %%
 try:
@@ -360,7 +361,7 @@ if on_gpu and "fisher" in on_gpu:
 
 # %% [markdown]
 # So "hardly parallelizable" does not hold for the sum itself: what gains little on two cores is quick where there is room. The line above
-# is for a small network and few images. For the paper's network, whose single gradients need much more memory, we have not measured it.
+# is for a small network and few images. For the paper's network we have not measured it.
 
 # %% [markdown] tags=["exercise:12-2"]
 # ### Exercise 12-2 · How the error falls

@@ -400,7 +400,7 @@ for name in ("digits", "cifar10"):
 # ## Other architectures
 #
 # The paper has four ResNets and a vision transformer. On the digits the others have an eighth of their width. 180 digits are few for a
-# deep or a convolution-free network. ResNet-101 learns them badly in forty epochs: its Retrain has between 39 and 65 % of the unseen
+# deep or a convolution-free network. ResNet-101 learns them badly in forty epochs: its Retrain has between 28 and 65 % of the unseen
 # images right, so that its rows say little. The transformer, which has no BatchNorm, trains for 150 epochs, at a rate and batch of its
 # own. An architecture that nobody has run says so.
 #

@@ -85,6 +85,14 @@ def test_what_gives_nothing_away_passes(text: str) -> None:
     assert leaks(text, ("ann",)) in ([], ["home folder /home"])
 
 
+def foreign(node: ast.ImportFrom) -> bool:
+    """Whether the import is from a library that has such loaders, and not from the package itself."""
+    return node.level == 0 and (node.module or "").split(".")[0] in {owner for owner, _ in LOADERS} | {
+        "numpy",
+        "shutil",
+    }
+
+
 def unsafe(source: str) -> list[str]:
     """Imports of pickle's kin, and calls that load a pickle or unpack an archive."""
     found = []
@@ -92,6 +100,11 @@ def unsafe(source: str) -> list[str]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         found += [f"import {name}" for name in names if name.split(".")[0] in PICKLE_MODULES]
+        if isinstance(node, ast.ImportFrom):  # a loader by its bare name would not be seen where it is called
+            loaders = {name for _, name in LOADERS} | set(UNPACKERS)
+            found += [
+                f"from {node.module} import {one.name}" for one in node.names if one.name in loaders and foreign(node)
+            ]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
             allowed = [one for one in node.keywords if one.arg == "allow_pickle" and ast.unparse(one.value) == "False"]
@@ -116,6 +129,9 @@ def test_no_code_loads_a_pickle_or_unpacks_an_archive() -> None:
         "import pickle",
         "from joblib import load",
         "torch.load(path)",
+        "from torch import load",
+        "from torch.hub import load",
+        "from shutil import unpack_archive",
         "np.load(path)",
         "np.load(path, allow_pickle=True)",
         "tarfile.open(path).extractall(folder)",

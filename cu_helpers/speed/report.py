@@ -174,8 +174,8 @@ def parts_table(record: Mapping[str, Any]) -> str:
     """Markdown: what is done at once, evaluation, memory and import, each beside its aim."""
     rows = []
     if "fisher" in record:
-        times, most = record["fisher"]["times_faster"], record["fisher"].get("at_best")
-        told = f"{times:.1f} times faster" + (f" (bare backward passes: {most:.1f})" if most else "")
+        times, bare = record["fisher"]["times_faster"], record["fisher"].get("bare_times_faster")
+        told = f"{times:.1f} times faster" + (f" (bare backward passes: {bare:.1f})" if bare else "")
         rows.append(("Fisher information, against a loop", told, "5 times", _aim(times, 5)))
     if "shadows" in record:
         one = record["shadows"]

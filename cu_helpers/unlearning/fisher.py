@@ -69,7 +69,7 @@ def fisher_diagonal(
     F_k = mean over images x of sum_y p(y|x) (d log p(y|x) / dw_k)^2, over all C labels, in eval
     mode (Golatkar et al. 2020, section 4). directions: None takes one derivative a label, which is
     exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
-    on average and C / directions times cheaper. chunk: images at once; None fits them into memory,
+    on average and takes fewer backward passes. chunk: images at once; None fits them into memory,
     and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
     """
     logits = predict_logits(model, images, "float32")

@@ -14,8 +14,8 @@ from ..models import EmbeddingClassifier
 def covers(model: nn.Module) -> bool:
     """Whether every weight of `model` lies in a layer that this module has a formula for.
 
-    These are convolutions without groups, BatchNorm with running statistics, and linear layers that
-    see one vector a sample: all layers of the ResNets, not those of a vision transformer.
+    These are convolutions without groups, BatchNorm with running statistics, and linear layers: all layers of the
+    ResNets, not those of a vision transformer. A linear layer must see one vector a sample, which shows in use alone.
     """
 
     def known(layer: nn.Module) -> bool:
@@ -114,8 +114,15 @@ class LayerwiseSquares:
     def __call__(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """sum over i and j of (d(rows_ij . logits(x_i)) / dw)^2: name -> tensor of w's shape.
 
-        x: normalised images (b, 3, h, w). rows: directions (b, r, C).
+        x: normalised images (b, 3, h, w). rows: directions (b, r, C). Raises ValueError for a linear layer that sees
+        more than one vector a sample.
         """
+        try:
+            return self._summed(x, rows)
+        finally:
+            self.seen.clear()  # also after an error: a batch that did not fit must not stay in memory
+
+    def _summed(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         with torch.enable_grad():
             logits = self.model(x.detach().requires_grad_())
             outputs = [output for _, output in self.seen.values()]
@@ -133,5 +140,4 @@ class LayerwiseSquares:
                 assert isinstance(layer, nn.Linear)
                 squares = _linear(layer, before, arriving)
             found |= {f"{name}.{weight}": value for weight, value in squares.items()}
-        self.seen.clear()
         return found

@@ -20,7 +20,7 @@ from torchvision import datasets
 
 from cu_helpers import data, training
 from cu_helpers.checkpoints import NotKeptWarning, load_model, save_model
-from cu_helpers.errors import CheckpointError, DataFileError, StorageError
+from cu_helpers.errors import REPORTED, CheckpointError, DataFileError, StorageError, reported
 from cu_helpers.files import locked, write_text
 from cu_helpers.models import EmbeddingClassifier, ModelConfig
 from cu_helpers.training import TrainSettings, load_or_train
@@ -287,3 +287,30 @@ def test_an_archive_that_is_not_the_official_one_is_not_unpacked(
     assert fetched
     assert list(tmp_path.rglob("outside")) == []
     assert [path.name for path in root.rglob("*") if not path.name.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("error", REPORTED)
+def test_what_a_user_can_mend_ends_a_command_in_one_sentence(
+    error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error("no space is left; free some")
+
+    assert reported("record_runs", work) == 2
+    assert capsys.readouterr().err == "record_runs: no space is left; free some\n"
+    assert reported("record_runs", lambda: 0) == 0
+
+
+def test_a_bug_is_not_dressed_as_a_sentence() -> None:
+    def work() -> int:
+        raise KeyError("head.weight")
+
+    with pytest.raises(KeyError):
+        reported("record_runs", work)
+
+
+def test_every_command_that_records_reports_so() -> None:
+    scripts = sorted((ROOT / "book").glob("record_*.py"))
+    assert len(scripts) >= 5
+    for path in [*scripts, ROOT / "book" / "reproduce.py"]:
+        assert f'sys.exit(reported("{path.stem}", main))' in path.read_text(encoding="utf-8"), path.name

@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,12 +37,12 @@ def settled(name: str = "resnet18", width: int = 4) -> EmbeddingClassifier:
     return model.eval()
 
 
-def looped(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tensor]:
+def looped(model: EmbeddingClassifier, images: ImageData, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Golatkar et al.'s sum, written as their code walks it: one image and one label at a time."""
     total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     for position in range(len(images)):
         x, _ = images.batch(torch.tensor([position]))
-        log_p = F.log_softmax(model(x)[0], dim=0)
+        log_p = F.log_softmax(model(x.to(dtype))[0], dim=0)
         for label in range(len(log_p)):
             gradients = torch.autograd.grad(-log_p[label], list(model.parameters()), retain_graph=True)
             for name, gradient in zip(total, gradients, strict=True):
@@ -175,6 +177,68 @@ def test_both_ways_to_sum_squares_are_the_loops(few: ImageData) -> None:
         with torch.no_grad():
             assert worst(squares(x, rows), expected) < 1e-3, "also where the caller wants no gradients"
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+def test_a_batch_that_did_not_fit_leaves_nothing_behind(few: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its graph would still fill the memory when half the batch is tried."""
+    squares, (x, _) = LayerwiseSquares(settled()), few.batch(torch.arange(2))
+
+    def full(*_: object) -> dict[str, Tensor]:
+        assert squares.seen
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layerwise, "_convolution", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            squares(x, torch.ones(2, 1, 10))
+    assert not squares.seen
+    assert squares(x, torch.ones(2, 1, 10)).keys() == dict(settled().named_parameters()).keys()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    draw=st.integers(0, 1000),
+    images=st.integers(1, 3),
+    rows=st.integers(1, 4),
+    side=st.integers(1, 9),
+    stride=st.integers(1, 2),
+    kernel=st.sampled_from([1, 3]),
+    bias=st.booleans(),
+)
+def test_a_convolutions_squares_are_those_of_each_gradient(
+    draw: int, images: int, rows: int, side: int, stride: int, kernel: int, bias: bool
+) -> None:
+    """Any shape, few places and many: in float64 both ways to add up are the sum over single gradients."""
+    torch.manual_seed(draw)
+    layer = nn.Conv2d(2, 3, kernel, stride, kernel // 2, bias=bias).double()
+    before = torch.randn(images, 2, side, side, dtype=torch.float64)
+    arriving = torch.randn(images, rows, *layer(before).shape[1:], dtype=torch.float64)
+    expected = {name: torch.zeros_like(weight) for name, weight in layer.named_parameters()}
+    for i in range(images):
+        for j in range(rows):
+            along = (layer(before[i : i + 1])[0] * arriving[i, j]).sum()
+            for name, gradient in zip(expected, torch.autograd.grad(along, list(layer.parameters())), strict=True):
+                expected[name] += gradient.square()
+    patches = F.unfold(before, kernel, padding=kernel // 2, stride=stride)
+    for way in (layerwise._over_pairs, layerwise._image_by_image):
+        torch.testing.assert_close(way(patches, arriving).view_as(layer.weight), expected["weight"])
+    found = layerwise._convolution(layer, before, arriving)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_the_noise_is_that_of_an_exact_sum_also_where_the_information_is_small(few: ImageData) -> None:
+    """The variance goes with 1 / F, so that small entries weigh most; the reference sums in float64."""
+    model = settled()
+    exact = looped(copy.deepcopy(model).double(), few, torch.float64)
+    found = fisher_diagonal(model, few)
+    for clamp in (1e3, 1e9):
+        recipe = FisherSettings(alpha=1e-6, max_variance=clamp, max_head_variance=clamp)
+        for name, weight in model.named_parameters():
+            _, ours = noise_distribution(name, weight.detach(), found[name], recipe, None)
+            _, theirs = noise_distribution(name, weight.detach().double(), exact[name], recipe, None)
+            torch.testing.assert_close(ours.double(), theirs, rtol=2e-3, atol=0)
 
 
 def test_a_layer_without_a_formula_goes_to_torch_func() -> None:

@@ -226,7 +226,7 @@ def test_tables_set_what_was_measured_beside_the_aim() -> None:
     assert lines[3] == "| cifar10, class5 | SSD, as searched | 2.0 | 60 | 1.5 | 70.2 |"
     table = report.parts_table(RECORD)
     assert "| Fisher information, against a loop | 4.0 times faster | 5 times | no |" in table
-    bound = report.parts_table({"fisher": {"times_faster": 2.0, "at_best": 3.04}})
+    bound = report.parts_table({"fisher": {"times_faster": 2.0, "bare_times_faster": 3.04}})
     assert (
         "| Fisher information, against a loop | 2.0 times faster (bare backward passes: 3.0) | 5 times | no |" in bound
     )
