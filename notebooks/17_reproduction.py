@@ -507,7 +507,8 @@ for device in ("cpu", "cuda"):
             display(Markdown(table(speed[device])))
 
 # %% [markdown]
-# Read the CPU's numbers with their range: the same turn took up to half as long again on this machine with nothing else to do.
+# Read the numbers with their range. Single turns of the same work differ, also with nothing else to do. An aim is reached or missed where
+# every turn says so, and open where they lie on both sides of it.
 #
 # Training, finetuning and SCRUB run at about the speed of the bare step on the GPU; contrastive unlearning stays below its aim there. A step of
 # these networks waits for Python on so fast a device and not for arithmetic, so each line of code beside the network costs: two small batches,

@@ -123,14 +123,17 @@ def _aim(value: float, aim: float, most: bool = False) -> str:
     return "yes" if (value <= aim if most else value >= aim) else "no"
 
 
-def _range(one: Mapping[str, Any], method: str) -> str:
-    """The lowest and highest share over the turns, in percent; "–" where a record has no seconds."""
-    seconds = one.get("seconds")
-    if not seconds:
-        return "–"
+def _shares(one: Mapping[str, Any], method: str) -> list[float]:
+    """A method's share of the bare step's throughput in each turn, between 0 and about 1."""
+    seconds = one["seconds"]
     bare = seconds["bare with a teacher" if method == "scrub" else "bare"]
-    shares = [100 * below / own for below, own in zip(bare, seconds[method], strict=True)]
-    return f"{min(shares):.0f} to {max(shares):.0f}"
+    return [below / own for below, own in zip(bare, seconds[method], strict=True)]
+
+
+def _reached(shares: list[float], aim: float) -> str:
+    """ "yes" or "no" where every turn says so, else "open": the turns lie on both sides of the aim."""
+    above = [share >= aim for share in shares]
+    return "yes" if all(above) else "open" if any(above) else "no"
 
 
 def ceiling_table(record: Mapping[str, Any]) -> str:
@@ -138,12 +141,17 @@ def ceiling_table(record: Mapping[str, Any]) -> str:
     rows = []
     for one in record.get("ceiling", []):
         for method, share in one["share"].items():
-            check = f"{one['check_steps']:.1f} steps" if method == "contrastive" else "–"
-            name = LABELS.get(method, method.capitalize())
-            model = f"{one['model']}, width {one['width']}"
-            goal = f"{100 * AIM[method]:.0f} %"
+            shares, aim = _shares(one, method), AIM[method]
             rows.append(
-                (model, name, f"{100 * share:.0f} %", _range(one, method), goal, _aim(share, AIM[method]), check)
+                (
+                    f"{one['model']}, width {one['width']}",
+                    LABELS.get(method, method.capitalize()),
+                    f"{100 * share:.0f} %",
+                    f"{100 * min(shares):.0f} to {100 * max(shares):.0f}",
+                    f"{100 * aim:.0f} %",
+                    _reached(shares, aim),
+                    f"{one['check_steps']:.1f} steps" if method == "contrastive" else "–",
+                )
             )
     head = ("model", "what", "of the bare step", "in single turns", "aim", "reached", "one stop check")
     return table(head, rows)
