@@ -9,7 +9,7 @@ from ..models import EmbeddingClassifier
 
 
 def summed_gradient(model: EmbeddingClassifier, images: ImageData, divisor: int = 1) -> dict[str, Tensor]:
-    """Gradient of the cross-entropy summed over `images`, by parameter name, in the model's own mode.
+    """Gradient of the cross-entropy summed over `images`, by parameter name and of its shape, in the model's own mode.
 
     divisor: what each loss is divided by first; the number of images gives the gradient of the mean.
     """

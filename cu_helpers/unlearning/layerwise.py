@@ -104,7 +104,7 @@ class LayerwiseSquares:
         self.seen[name] = (inputs[0].detach(), output)
 
     def bytes_of_one(self, x: Tensor, rows: int) -> int:
-        """About how much memory an image with `rows` directions takes; x: one image (1, 3, h, w)."""
+        """About how many bytes an image with `rows` directions takes; x: one image (1, 3, h, w)."""
         with torch.no_grad():
             self.model(x)
         outputs = sum(output.numel() for _, output in self.seen.values())

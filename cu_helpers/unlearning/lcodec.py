@@ -63,12 +63,12 @@ class LcodecSettings:
 
 
 def mean_gradient(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tensor]:
-    """Gradient of the mean cross-entropy over `images`, by parameter name, in the model's own mode."""
+    """Gradient of the mean cross-entropy over `images`, by parameter name and of its shape, in the model's own mode."""
     return summed_gradient(model, images, len(images))
 
 
 def secant(model: EmbeddingClassifier, images: ImageData, rate: float) -> tuple[dict[str, Tensor], ...]:
-    """Gradient g of the mean loss, its change over the step -rate * g, and that step, by name."""
+    """Gradient g of the mean loss, its change over the step -rate * g, and that step, by name and of its shape."""
     before = mean_gradient(model, images)
     moved = copy.deepcopy(model)
     with torch.no_grad():

@@ -114,7 +114,7 @@ class UnlearningLoop:
                 return
 
     def shuffled(self, count: int, size: int, draw: torch.Generator, forgets: bool = False) -> Iterator[Tensor]:
-        """One pass of a round: shuffled positions of `count` images, `size` at a time.
+        """One pass of a round: shuffled positions of `count` images, `size` at a time, each (size,).
 
         It ends early if a check in between says stop. forgets: whether these images are the
         forget set, for `forget_share`.
@@ -134,7 +134,7 @@ class UnlearningLoop:
                 self._check()
 
     def batches(self, count: int, size: int, rounds: int, draw: torch.Generator, forgets: bool) -> Iterator[Tensor]:
-        """The batches of a method whose round is one pass; see `shuffled`."""
+        """The batches, (size,) positions, of a method whose round is one pass; see `shuffled`."""
         for _ in self.rounds(rounds):
             yield from self.shuffled(count, size, draw, forgets)
 

@@ -49,7 +49,7 @@ class VmapSquares:
         self.gradients = PerSampleGradients(model)
 
     def bytes_of_one(self, x: Tensor, rows: int) -> int:
-        """How much memory an image x (1, 3, h, w) takes: its gradient and the squares. Directions take turns."""
+        """How many bytes an image x (1, 3, h, w) takes: its gradient and the squares. Directions take turns."""
         return 8 * sum(weight.numel() for weight in self.gradients.weights.values())
 
     def __call__(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:

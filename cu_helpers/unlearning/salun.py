@@ -36,7 +36,7 @@ class SalunSettings:
 
 
 def saliency(model: EmbeddingClassifier, images: ImageData, kept_share: float) -> dict[str, Tensor]:
-    """Masks, by weight: True for the `kept_share` of all weights with the largest |gradient| on `images`.
+    """Masks, by weight, of its shape: True for the `kept_share` of weights with the largest |gradient| on `images`.
 
     The gradient is that of the summed cross-entropy, in eval mode: it ranks the weights as the mean's
     does (Fan et al. 2024, section 4).

@@ -29,7 +29,7 @@ class SsdSettings:
 def importance(
     model: EmbeddingClassifier, images: ImageData, batch_size: int, draw: torch.Generator
 ) -> dict[str, Tensor]:
-    """Mean over batches of the squared gradient of the batch's mean cross-entropy, by weight, in eval mode.
+    """Mean over batches of the squared gradient of the mean cross-entropy, by weight, of its shape, in eval mode.
 
     With batch_size 1 it is the diagonal of the empirical Fisher information (Foster et al. 2024,
     section 3); larger batches are the authors' code.

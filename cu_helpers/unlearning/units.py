@@ -33,7 +33,7 @@ class Units:
         return torch.cat([seen.get(name, blank[name]) for name, _ in self.layers], dim=1), logits
 
     def rows(self, chosen: list[int]) -> dict[str, Tensor]:
-        """Parameter name -> the rows of it that belong to the chosen units."""
+        """Parameter name -> the rows of it that belong to the chosen units, (rows, ...)."""
         layers = dict(self.layers)
         rows: dict[str, list[int]] = {}
         for position in chosen:

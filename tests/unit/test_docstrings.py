@@ -13,6 +13,15 @@ TENSOR = re.compile(r"\b(Tensor|NDArray)\b")
 SHAPE = re.compile(r"\(\w[\w /*+-]*,|\(\w+\)|\bshape\b|\bscalar\b")
 
 
+# What a function measures by its name, and the unit that its description must have.
+UNITS = [
+    (re.compile(r"seconds$"), re.compile(r"\b[Ss]econds\b")),
+    (re.compile(r"mib$|memory_mib"), re.compile(r"\bMiB\b")),
+    (re.compile(r"bytes"), re.compile(r"\b[Bb]ytes\b")),
+    (re.compile(r"accurac(y|ies)$"), re.compile(r"percent|%|\[0, 1\]|share")),
+]
+
+
 def described(node: "ast.FunctionDef | ast.ClassDef") -> str:
     return ast.get_docstring(node) or ""
 
@@ -24,7 +33,7 @@ def public(tree: ast.Module) -> Iterator[tuple[str, "ast.FunctionDef | ast.Class
             yield node.name, node, ""
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for method in node.body:
-                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                if isinstance(method, ast.FunctionDef) and (method.name == "__call__" or method.name[0] != "_"):
                     yield f"{node.name}.{method.name}", method, described(node)
 
 
@@ -51,8 +60,11 @@ def gaps(source: str, shapes: bool = True) -> list[str]:
         words = f"{own} {around}"
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         tensors = [one.arg for one in arguments if one.annotation and TENSOR.search(ast.unparse(one.annotation))]
+        if node.returns is not None and TENSOR.search(ast.unparse(node.returns)):
+            tensors.append("what it returns")
         if shapes and tensors and not SHAPE.search(words):
             found.append(f"{name}: no shape of {', '.join(tensors)}")
+        found += [f"{name}: no unit" for kind, unit in UNITS if kind.search(name) and not unit.search(words)]
         found += [f"{name}: {error} is not named" for error in sorted(raised(node)) if error not in words]
     return found
 
@@ -108,11 +120,13 @@ def good(z: Tensor) -> Tensor:
     [
         ('"""A module."""\n', "", "the module: no docstring"),
         ('    """Rows (n, d), halved. Raises ValueError for none."""\n', "", "good: no docstring"),
-        ("Rows (n, d), halved", "Rows, halved", "good: no shape of z"),
+        ("Rows (n, d), halved", "Rows, halved", "good: no shape of z, what it returns"),
+        ("def good(z: Tensor) -> Tensor", "def good(z: Tensor) -> float", ""),
+        ("def good(", "def good_accuracy(", "good_accuracy: no unit"),
         (" Raises ValueError for none.", "", "good: ValueError is not named"),
         ("  # a source", "", "GoodSettings: no source for rate"),
     ],
 )
 def test_each_gap_would_be_seen(found: str, changed: str, gap: str) -> None:
     assert gaps(GOOD) == []
-    assert gaps(GOOD.replace(found, changed)) == [gap]
+    assert gaps(GOOD.replace(found, changed)) == ([gap] if gap else [])
