@@ -79,7 +79,7 @@ def shadow_path(profile: str, dataset: str, shadow: int) -> Path:
 
 
 def plan(dataset: Dataset, settings: ShadowSettings) -> tuple[Dataset, Tensor, Tensor]:
-    """The data set, its validation images cut to what the stop rules get, and both masks of the design (shadows, images)."""
+    """The data set, validation images cut to what the stop rules get, and both masks of the design (shadows, n)."""
     small = replace(dataset, validation=dataset.validation.first(settings.validation))
     trained, forgets = shadow_design(len(dataset.train), settings.shadows, settings.forgotten, settings.seed)
     return small, trained, forgets
