@@ -137,14 +137,10 @@ def test_noise_is_hard_for_the_class_and_moves_nothing(model: EmbeddingClassifie
         return loss, -loss + 0.1 * images.square().sum(dim=(1, 2, 3)).mean().item()
 
     assert objective(noise)[1] < objective(start)[1]
-    free = UnsirSettings(noise_size=32, noise_penalty=0.0, precision="float32")
+    # Five times the authors' steps: how far these few get depends on the processor's rounding.
+    free = UnsirSettings(noise_size=32, noise_penalty=0.0, noise_steps=5 * settings.noise_steps, precision="float32")
     hard = learn_noise(net, 5, (3, 8, 8), free, generator(1, CPU))
-    with torch.no_grad():
-        rise = F.cross_entropy(net(hard), labels, reduction="none") - F.cross_entropy(
-            net(start), labels, reduction="none"
-        )
-    assert (rise > 0).all(), "each image is harder than what it started from"
-    assert rise.mean() > 0.1
+    assert objective(hard)[0] > objective(start)[0] + 0.5
 
 
 def test_the_subset_has_its_number_of_each_class(task: ForgetTask) -> None:
