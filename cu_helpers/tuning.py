@@ -124,19 +124,28 @@ def at_edge(trials: Sequence[Trial]) -> list[str]:
     return edges
 
 
-def search_path(profile: Profile, kind: str, method: str, model: str | None = None) -> Path:
-    """Where a search is recorded: tuning/<profile>/<dataset>-<model>-<kind>-<method>.json.
-
-    model: None means the profile's.
-    """
-    name = f"{profile.dataset}-{model or profile.model}-{kind}-{method}.json"
+def search_path(profile: Profile, kind: str, method: str) -> Path:
+    """Where a search is recorded: tuning/<profile>/<dataset>-<model>-<kind>-<method>.json."""
+    name = f"{profile.dataset}-{profile.model}-{kind}-{method}.json"
     return results_folder() / "tuning" / profile.name / name
+
+
+def _recorded(profile: Profile, kind: str, method: str) -> tuple[str, Path]:
+    """The architecture and the file of the search that serves a profile, or where the last one looked for would be.
+
+    Its own comes first, then that of its model at profile laptop, then the same two of SEARCH_MODEL.
+    """
+    for model in (profile.model, SEARCH_MODEL):
+        for name in (profile.name, "laptop"):
+            path = search_path(replace(profile, name=name, model=model), kind, method)
+            if path.exists():
+                return model, path
+    return SEARCH_MODEL, path
 
 
 def searched_with(profile: Profile, kind: str, method: str) -> str:
     """The architecture whose search gives this profile's settings: its own if that is recorded, else SEARCH_MODEL."""
-    own = any(search_path(p, kind, method).exists() for p in (profile, replace(profile, name="laptop")))
-    return profile.model if own else SEARCH_MODEL
+    return _recorded(profile, kind, method)[0]
 
 
 def record_search(profile: Profile, task: ForgetTask, method: str, base: Any, seed: int, trials: list[Trial]) -> Path:
@@ -163,10 +172,7 @@ def read_search(profile: Profile, kind: str, method: str) -> list[Trial]:
 
     A profile without a search of its own reads laptop's, and a model without one `searched_with`'s.
     """
-    model = searched_with(profile, kind, method)
-    path = search_path(profile, kind, method, model)
-    if not path.exists():
-        path = search_path(replace(profile, name="laptop"), kind, method, model)
+    path = _recorded(profile, kind, method)[1]
     try:
         return [Trial(**trial) for trial in json.loads(path.read_text(encoding="utf-8"))["trials"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
