@@ -40,7 +40,8 @@ mutants: .venv/strength ## change losses, metrics, attacks and the contrastive l
 
 audit: .venv/strength ## known weaknesses of the installed packages, and the lines of the package that no quick test runs
 	-$(BIN)/pip-audit --local --skip-editable
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov=cu_helpers --cov-report=term-missing:skip-covered --cov-fail-under=95 \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov=cu_helpers \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=95 \
 	  tests $(patsubst %,--ignore=tests/%,notebooks site batch teaching)
 
 .venv/strength: .venv/installed
