@@ -24,7 +24,7 @@ from cu_helpers.devices import pick_device, resolve_precision
 from cu_helpers.errors import DataFileError, StorageError
 from cu_helpers.profiles import get_profile
 from cu_helpers.results import commit, describe_device
-from cu_helpers.speed import growth, report, rivals, vectorised
+from cu_helpers.speed import growth, report, rival_table, rivals, vectorised
 from cu_helpers.speed.ceiling import Size, ceiling
 from cu_helpers.speed.graphs import graphs
 
@@ -125,7 +125,7 @@ def main() -> int:
     except (ValueError, DataFileError, StorageError) as error:
         print(f"speed: {error}", file=sys.stderr)
         return 2
-    for table in (report.ceiling_table, report.rivals_table, report.parts_table):
+    for table in (report.ceiling_table, rival_table.rivals_table, report.parts_table):
         print("\n" + table(record))
     return 0
 

@@ -84,7 +84,7 @@ from cu_helpers.ledger import Ledger
 from cu_helpers.metrics import mean_interval
 from cu_helpers.profiles import get_profile
 from cu_helpers.results import read_runs
-from cu_helpers.speed import report
+from cu_helpers.speed import report, rival_table
 from cu_helpers.speed.growth import AXES
 from cu_helpers.training import TrainSettings
 from cu_helpers.verification_tables import member_table
@@ -508,7 +508,7 @@ for device in ("cpu", "cuda"):
         print(f"no run of make speed on device {device} is recorded in this copy of the book")
         continue
     display(Markdown(report.conditions(speed[device])))
-    for table in (report.ceiling_table, report.rivals_table, report.parts_table):
+    for table in (report.ceiling_table, rival_table.rivals_table, report.parts_table):
         if table(speed[device]).count("\n") > 1:
             display(Markdown(table(speed[device])))
 
@@ -532,16 +532,15 @@ for device in ("cpu", "cuda"):
 # %%
 for one in speed.get("cpu", {}).get("rivals", []):
     if one["dataset"] == "cifar10":
-        kept, lost = report.sets_of(one)
         ours = [run for run in one["runs"] if run["method"] == "contrastive"]
         rivals = [run for run in one["runs"] if run["method"] != "contrastive"]
         slowest = max(median(run["seconds"]) for run in ours)
-        assert not any(report.as_good(one, run) and median(run["seconds"]) < slowest for run in rivals)
+        assert not any(rival_table.as_good(one, run) and median(run["seconds"]) < slowest for run in rivals)
         gains = ", ".join(f"{run['variant']} {median(run['times_faster']):.0f}" for run in ours)
         print(f"{one['task']}, times faster than Retrain of {one['epochs']} epochs: {gains}")
     elif "retain_test" in one["retrain_metrics"]:
         ours, ssd = (next(run for run in one["runs"] if run["method"] == name) for name in ("contrastive", "ssd"))
-        assert report.as_good(one, ssd)
+        assert rival_table.as_good(one, ssd)
         assert median(ssd["seconds"]) <= median(ours["seconds"])
 
 # %% [markdown]

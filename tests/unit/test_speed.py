@@ -13,7 +13,7 @@ from cu_helpers.errors import DataFileError
 from cu_helpers.memory import added_memory_mib, peak_memory_mib
 from cu_helpers.models import build_model
 from cu_helpers.profiles import get_profile
-from cu_helpers.speed import ceiling, clock, graphs, growth, report, rivals, vectorised
+from cu_helpers.speed import ceiling, clock, graphs, growth, report, rival_table, rivals, vectorised
 from cu_helpers.training import TrainSettings, train
 from cu_helpers.unlearning import METHODS, ContrastiveSettings, Stopping
 from cu_helpers.unlearning.fisher import fisher_diagonal
@@ -228,7 +228,7 @@ def test_tables_set_what_was_measured_beside_the_aim() -> None:
     assert lines[1] == "|---|---|---|---|---|---|---|"
     assert lines[2] == "| resnet18, width 16 | Contrastive | 96 % | 90 to 110 | 95 % | open | 2.5 steps |"
     assert lines[3] == "| resnet18, width 16 | SCRUB | 88 % | 70 to 89 | 90 % | no | – |"
-    lines = report.rivals_table(RECORD).split("\n")
+    lines = rival_table.rivals_table(RECORD).split("\n")
     assert lines[2] == "| cifar10, class5 | Retrain, 6 epochs | – | 1 | 0.0 | 78.0 | – |"
     assert lines[3] == "| cifar10, class5 | Contrastive, checked after every batch | 4.0 | 30 | 0.4 | 71.0 | ours |"
     assert lines[4] == "| cifar10, class5 | SSD, as searched | 2.0 | 60 | 1.5 | 70.2 | no |"
@@ -258,8 +258,8 @@ def test_a_rival_is_equal_where_it_is_as_near_to_retrain_and_keeps_as_much(
     ours = {"method": "contrastive", "metrics": {"forget": 84.0, "test": 70.0}}
     rival = {"method": "ssd", "metrics": {"forget": forget, "test": test}}
     one = {"retrain_metrics": {"forget": 80.0, "test": 75.0}, "runs": [ours, rival]}
-    assert report.as_good(one, ours)
-    assert report.as_good(one, rival) is equal
+    assert rival_table.as_good(one, ours)
+    assert rival_table.as_good(one, rival) is equal
 
 
 @pytest.mark.parametrize(
@@ -317,5 +317,5 @@ def test_committed_records_can_be_shown() -> None:
     for path in folder.glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         report.check_record(record, path.name)
-        for table in (report.ceiling_table, report.rivals_table, report.parts_table):
+        for table in (report.ceiling_table, rival_table.rivals_table, report.parts_table):
             assert table(record).startswith("| ")
