@@ -70,7 +70,7 @@ def parts(wanted: argparse.Namespace, device: torch.device) -> dict[str, Part]:
         "import": lambda: growth.import_seconds(1 if smoke else 5),
         "ceiling": lambda: [ceiling(size, device, repeats, side=side) for size in ceiling_sizes(device, smoke)],
         "evaluation": lambda: vectorised.evaluation(4 if smoke else 16, 300 if smoke else 10_000, device, repeats),
-        "fisher": lambda: vectorised.fisher(4 if smoke else 16, 4 if smoke else 32, device, repeats),
+        "fisher": lambda: vectorised.fisher(4 if smoke else 16, 4 if smoke else 128, device, repeats),
         "shadows": lambda: vectorised.shadows(
             4 if smoke else 8, 2 if smoke else 8, 64 if smoke else 128, device, repeats
         ),

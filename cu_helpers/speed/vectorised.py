@@ -34,13 +34,12 @@ def fisher_loop(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tens
 
 
 def backward_for_each_label(model: EmbeddingClassifier, x: Tensor) -> None:
-    """The bare part of an exact sum: a forward pass of x (b, 3, h, w), and a backward pass to it for each label.
+    """The bare part of an exact sum: a forward pass of x (b, 3, h, w), and C - 1 backward passes to it.
 
-    The whole batch goes at once, no weight's gradient is formed, and nothing is squared or added up. One pass fewer
-    would do, since the derivatives of all labels, weighted by their probabilities, add up to zero.
+    The whole batch goes at once, no weight's gradient is formed, and nothing is squared or added up.
     """
     logits = model(x.requires_grad_())
-    for label in range(logits.shape[1]):
+    for label in range(logits.shape[1] - 1):
         torch.autograd.grad(logits[:, label].sum(), x, retain_graph=True)
 
 

@@ -1,6 +1,7 @@
 """Fisher forgetting: noise where the retained images do not mind (Golatkar et al. 2020)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,7 +9,6 @@ from torch import Tensor
 from ..data import ForgetTask, ImageData
 from ..devices import generator
 from ..errors import NonFiniteError, check_settings
-from ..inference import predict_logits
 from ..memory import half, until_it_fits
 from ..models import EmbeddingClassifier
 from .loop import Observer, UnlearningLoop, UnlearningResult
@@ -37,23 +37,37 @@ class FisherSettings:
 
 
 def softmax_factors(logits: Tensor) -> Tensor:
-    """Rows sqrt(p_y) (e_y - p) for each label y: (n, C, C) from logits (n, C).
+    """C - 1 rows v_y (n, C - 1, C) from logits (n, C), whose sum of v v^T is diag(p) - p p^T.
 
-    e_y - p is the gradient of log p_y with respect to the logits, so that for every weight w
-    sum_y p_y (d log p_y / dw)^2 = sum_y (d (row_y . logits) / dw)^2.
+    This matrix is the information in the logits, so that for every weight w
+    sum_y p_y (d log p_y / dw)^2 = sum_y (d (v_y . logits) / dw)^2.
+    The rows sqrt(p_y) (e_y - p), one a label, do the same, and are one too many. Here the labels are asked in
+    turn, "is it y, or a later one?": v_y is the gradient of this decision's log-odds, e_y minus the softmax over
+    later labels, times the root of P(y or later) a (1 - a), with a = P(y | y or later).
     """
-    p = logits.softmax(dim=1)
-    return p.sqrt()[:, :, None] * (torch.eye(p.shape[1], device=p.device) - p[:, None, :])
+    log_p = logits.log_softmax(dim=1)
+    from_here = log_p.flip(1).logcumsumexp(dim=1).flip(1)  # log P(y or later), in logarithms as tails are small
+    later = from_here[:, 1:]
+    root = ((log_p[:, :-1] + later - from_here[:, :-1]) / 2).exp()
+    classes = logits.shape[1]
+    is_later = torch.ones(classes - 1, classes, dtype=torch.bool, device=logits.device).triu(diagonal=1)
+    among_later = (log_p[:, None, :] - later[:, :, None]).masked_fill(~is_later, -torch.inf).exp()
+    own = torch.eye(classes, dtype=logits.dtype, device=logits.device)[:-1]
+    return root[:, :, None] * (own - among_later)
 
 
-def mixtures(factors: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """`count` random mixtures (n, count, C) of the rows of `factors` (n, C, C), signs drawn by `draw`.
+def random_signs(images: int, count: int, rows: int, draw: torch.Generator) -> Tensor:
+    """Independent -1 and +1 for `mixtures`: (images, count, rows), drawn by `draw`."""
+    return 2.0 * torch.randint(2, (images, count, rows), generator=draw, device=draw.device) - 1
 
-    Signs are independent, so that mixed products vanish on average: the squared derivative along a
+
+def mixtures(factors: Tensor, signs: Tensor) -> Tensor:
+    """Random mixtures (n, count, C) of the rows of `factors` (n, rows, C), for `signs` (n, count, rows).
+
+    The signs are independent, so that mixed products vanish on average: the squared derivative along a
     mixture is, in expectation, the sum of squares along all rows.
     """
-    signs = torch.randint(2, (len(factors), count, factors.shape[1]), generator=draw, device=factors.device)
-    mixed: Tensor = (2.0 * signs - 1) @ factors / count**0.5
+    mixed: Tensor = signs @ factors / signs.shape[1] ** 0.5
     return mixed
 
 
@@ -67,27 +81,34 @@ def fisher_diagonal(
     """The diagonal of the Fisher information at `model`: weight's name -> tensor of its shape.
 
     F_k = mean over images x of sum_y p(y|x) (d log p(y|x) / dw_k)^2, over all C labels, in eval
-    mode (Golatkar et al. 2020, section 4). directions: None takes one derivative a label, which is
+    mode (Golatkar et al. 2020, section 4). directions: None takes C - 1 derivatives an image, which is
     exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
     on average and takes fewer backward passes. chunk: images at once; None fits them into memory,
     and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
     """
-    logits = predict_logits(model, images, "float32")
-    if not logits.isfinite().all():
-        raise NonFiniteError("fisher: the model's logits are not finite; look for NaN in the model that was passed in")
-    rows = softmax_factors(logits)
-    if directions is not None:
-        rows = mixtures(rows, directions, generator(seed, images.device))
-    squares = squared_gradients(model)
-    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     places = torch.arange(len(images), device=images.device)
-    one = squares.bytes_of_one(images.batch(places[:1])[0], rows.shape[1])
-    size, start = chunk or images_at_once(one, images.device), 0
+    first, _ = images.batch(places[:1])
+    squares = squared_gradients(model, first)
+    signs = None
+    if directions is not None:
+        signs = random_signs(len(images), directions, model.config.num_classes - 1, generator(seed, images.device))
+
+    def rows(logits: Tensor, chosen: Tensor) -> Tensor:
+        if not logits.isfinite().all():
+            raise NonFiniteError(
+                "fisher: the model's logits are not finite; look for NaN in the model that was passed in"
+            )
+        factors = softmax_factors(logits)
+        return factors if signs is None else mixtures(factors, signs[chosen])
+
+    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    one = squares.bytes_of_one(first, directions or model.config.num_classes - 1)
+    size, start = chunk or images_at_once(one, images.device, squares.memory), 0
     while start < len(images):
 
         def part(count: int, start: int = start) -> dict[str, Tensor]:
             chosen = places[start : start + count]
-            return squares(images.batch(chosen)[0], rows[chosen])
+            return squares(images.batch(chosen)[0], partial(rows, chosen=chosen))
 
         found, size = until_it_fits(part, size, half, "fisher", "{} images at once".format)
         for name, value in found.items():

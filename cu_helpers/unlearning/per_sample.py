@@ -8,7 +8,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..models import EmbeddingClassifier
-from .layerwise import LayerwiseSquares, covers
+from .layerwise import Directions, LayerwiseSquares, NoFormulaError
 
 
 class PerSampleGradients:
@@ -45,6 +45,8 @@ class PerSampleGradients:
 class VmapSquares:
     """The same sums as `LayerwiseSquares`, for any model whose operations torch.func knows."""
 
+    memory = 128 * 2**20  # bytes at once on a CPU, whose caches make larger chunks slower
+
     def __init__(self, model: EmbeddingClassifier) -> None:
         self.gradients = PerSampleGradients(model)
 
@@ -52,26 +54,27 @@ class VmapSquares:
         """How many bytes an image x (1, 3, h, w) takes: its gradient and the squares. Directions take turns."""
         return 8 * sum(weight.numel() for weight in self.gradients.weights.values())
 
-    def __call__(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """See `LayerwiseSquares`: x (b, 3, h, w), rows (b, r, C), name -> tensor of w's shape."""
+    def __call__(self, x: Tensor, directions: Directions) -> dict[str, Tensor]:
+        """See `LayerwiseSquares`: x (b, 3, h, w), directions (b, C) -> (b, r, C), name -> tensor of w's shape."""
+        with torch.no_grad():
+            rows = directions(self.gradients.model(x))
         total = {name: torch.zeros_like(weight) for name, weight in self.gradients.weights.items()}
-        for j in range(rows.shape[1]):
-            for name, gradient in self.gradients(x, rows[:, j]).items():
+        for row in rows.unbind(dim=1):
+            for name, gradient in self.gradients(x, row).items():
                 total[name] += gradient.square_().sum(dim=0)
         return total
 
 
-def squared_gradients(model: EmbeddingClassifier) -> LayerwiseSquares | VmapSquares:
-    """The quicker of the two for this model."""
-    return LayerwiseSquares(model) if covers(model) else VmapSquares(model)
+def squared_gradients(model: EmbeddingClassifier, x: Tensor) -> LayerwiseSquares | VmapSquares:
+    """Layer by layer, which is quicker, or by torch.func where a layer has no formula; x: images (b, 3, h, w)."""
+    try:
+        return LayerwiseSquares(model, x)
+    except NoFormulaError:
+        return VmapSquares(model)
 
 
-def images_at_once(one: int, device: torch.device, memory: int | None = None) -> int:
-    """How many images of `one` bytes each fit into `memory` bytes, at least 1.
-
-    memory: None means a quarter of a GPU's free memory, or 128 MiB on a CPU, whose caches make
-    larger chunks slower.
-    """
-    if memory is None:
-        memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 128 * 2**20
+def images_at_once(one: int, device: torch.device, memory: int) -> int:
+    """How many images of `one` bytes each fit into `memory` bytes, or a quarter of a GPU's free memory; at least 1."""
+    if device.type == "cuda":
+        memory = torch.cuda.mem_get_info(device)[0] // 4
     return max(1, memory // one)

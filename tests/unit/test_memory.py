@@ -1,5 +1,6 @@
 """A GPU whose memory is too small: batches are halved, and it is said. torch's own error is raised by a stub."""
 
+import sys
 import warnings
 import weakref
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,8 @@ from cu_helpers.unlearning import (
     unlearn,
 )
 from cu_helpers.unlearning.fisher import fisher_diagonal
-from cu_helpers.unlearning.layerwise import LayerwiseSquares
+from cu_helpers.unlearning.layerwise import Directions, LayerwiseSquares
+from cu_helpers.unlearning.per_sample import VmapSquares
 
 NO_RULE = Stopping(rule="none")
 
@@ -234,20 +236,25 @@ def test_evaluation_goes_on_with_smaller_batches_and_the_same_answers(
     assert asked == [23, 11, 5, 5, 5, 5, 3], "what fitted once is kept to"
 
 
+@pytest.mark.parametrize("way", [LayerwiseSquares, VmapSquares])
 def test_the_fisher_information_counts_each_image_once(
-    tiny_model: EmbeddingClassifier, monkeypatch: pytest.MonkeyPatch
+    way: type[LayerwiseSquares | VmapSquares], tiny_model: EmbeddingClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = image_data(7)
     whole = fisher_diagonal(tiny_model, images)
-    real, asked = LayerwiseSquares.__call__, []
+    real, asked = way.__call__, []
 
-    def limited(self: LayerwiseSquares, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    def limited(self: Any, x: Tensor, directions: Directions) -> dict[str, Tensor]:
         asked.append(len(x))
         if len(x) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(self, x, rows)
+        return real(self, x, directions)
 
-    monkeypatch.setattr(LayerwiseSquares, "__call__", limited)
+    monkeypatch.setattr(way, "__call__", limited)
+    if way is VmapSquares:
+        monkeypatch.setattr(
+            sys.modules["cu_helpers.unlearning.fisher"], "squared_gradients", lambda model, x: VmapSquares(model)
+        )
     with pytest.warns(SmallerBatchWarning, match="fisher: 5 images at once does not fit"):
         parts = fisher_diagonal(tiny_model, images, chunk=5)
     assert asked == [5, 2, 2, 2, 1]
@@ -260,8 +267,5 @@ def test_a_method_without_batches_says_that_nothing_smaller_is_left(
 ) -> None:
     small_memory(monkeypatch, 0)
     model = build_model("resnet18", 3, width=4, feature_dim=8, seed=0)
-    with (
-        pytest.warns(SmallerBatchWarning),
-        pytest.raises(DeviceMemoryError, match="evaluation: the GPU's memory is too small even for 1 images at once"),
-    ):
+    with pytest.raises(DeviceMemoryError, match="fisher: the GPU's memory is too small even for a single image"):
         unlearn("fisher", model, tasks["class"])

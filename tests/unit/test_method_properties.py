@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cu_helpers.unlearning import FisherSettings, SsdSettings
 from cu_helpers.unlearning.codec import codec2, codec3, foci
-from cu_helpers.unlearning.fisher import mixtures, noise_distribution, softmax_factors
+from cu_helpers.unlearning.fisher import mixtures, noise_distribution, random_signs, softmax_factors
 from cu_helpers.unlearning.newton import newton_removal, secant_removal
 from cu_helpers.unlearning.scrub import distillation_kl, rewind_choice
 from cu_helpers.unlearning.ssd import dampened
@@ -54,10 +54,11 @@ def test_factors_rebuild_diag_p_minus_pp_and_one_of_each_sign_pattern_too(seed: 
     information = factors.transpose(1, 2) @ factors
     expected = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     torch.testing.assert_close(information, expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(factors.sum(dim=2), torch.zeros(count, classes), rtol=0, atol=1e-6)
-    mixed = mixtures(factors, 3, draw(seed))
+    torch.testing.assert_close(factors.sum(dim=2), torch.zeros(count, classes - 1), rtol=0, atol=1e-6)
+    signs = random_signs(count, 3, classes - 1, draw(seed))
+    assert torch.equal(signs, random_signs(count, 3, classes - 1, draw(seed)))
+    mixed = mixtures(factors, signs)
     assert mixed.shape == (count, 3, classes)
-    assert torch.equal(mixed, mixtures(factors, 3, draw(seed)))
     bound = factors.abs().sum(dim=1, keepdim=True) / 3**0.5
     assert (mixed.abs() <= bound + 1e-6).all(), "signs, and no weights"
 
