@@ -73,9 +73,12 @@ def tuning_score(measured: Mapping[str, float], reference: Mapping[str, float]) 
     return tug_of_war(measured, reference, tuple(measured))
 
 
-def trials_of(method: str) -> list[dict[str, Any]]:
-    """The settings that `method`'s search tries, in order; one empty trial if it has nothing to tune."""
-    grid = GRIDS.get(method, {})
+def trials_of(method: str, grid: Mapping[str, tuple[Any, ...]] | None = None) -> list[dict[str, Any]]:
+    """The settings that `method`'s search tries, in order; one empty trial if it has nothing to tune.
+
+    grid: name of a setting -> values to try; None means the method's own.
+    """
+    grid = GRIDS.get(method, {}) if grid is None else grid
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
@@ -86,10 +89,11 @@ def search(
     task: ForgetTask,
     base: Any = None,
     seed: int = 0,
+    grid: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> list[Trial]:
     """Run every trial of `method` once and score it against the retrained model.
 
-    base: the settings that the trials change; None means the method's defaults. No test image is
+    base: the settings that the trials change; None means the method's defaults. grid: see `trials_of`. No test image is
     looked at: neither by the stop rule, nor by the score, nor by the reference. A run that diverges
     is a trial with score 0.
     """
@@ -97,7 +101,7 @@ def search(
     reference = {name: accuracy(retrained, images) for name, images in sets.items()}
     base = base or METHODS[method].settings()
     found = []
-    for changes in trials_of(method):
+    for changes in trials_of(method, grid):
         try:
             result = unlearn(method, original, task, replace(base, **changes), seed)
         except NonFiniteError:

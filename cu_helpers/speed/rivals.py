@@ -1,6 +1,6 @@
 """Unlearning against the shortest Retrain that is as good, and against the fastest rivals, quality beside each time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -10,9 +10,11 @@ from ..errors import DataFileError
 from ..experiments import describe_task, make_task, original_model, retrain_step_seconds, retrained_model
 from ..metrics import evaluate
 from ..profiles import EVERY_BATCH, Profile
+from ..results import plain
 from ..training import accuracy
 from ..tuning import tuned_settings
 from ..unlearning import unlearn
+from .quick import quick_search, quick_settings
 
 SHARES = (0.25, 0.4, 0.6, 1.0)  # lengths of Retrain that are tried, as shares of the profile's epochs
 NEAR = 0.5  # points of validation accuracy below the best that still count as good
@@ -39,12 +41,17 @@ def shortest(found: dict[int, float], near: float = NEAR) -> int:
     return min(epochs for epochs, reached in found.items() if reached >= best - near)
 
 
-def variants(profile: Profile, kind: str) -> list[tuple[str, str, Any]]:
-    """Method, a name for the reader, and settings: the searched ones, and ours with a check after every batch."""
+def variants(profile: Profile, kind: str, quick: Mapping[str, Any] | None = None) -> list[tuple[str, str, Any]]:
+    """Method, a name for the reader, and settings: the searched ones, and ours in a quick way first.
+
+    quick: the changes that `quick_search` chose; None means a check after every batch.
+    """
     found = []
     for method in RIVALS[kind]:
         own = profile.settings(method, kind)
-        if method == "contrastive":
+        if method == "contrastive" and quick is not None:
+            found.append((method, "searched for speed", quick_settings(profile, kind, quick)))
+        elif method == "contrastive":
             found.append((method, "checked after every batch", replace(own, stopping=EVERY_BATCH)))
         try:
             found.append((method, "as searched", tuned_settings(profile, kind, method)))
@@ -61,8 +68,9 @@ def against_retrain(
     Retrain takes the shortest of `schedules` (epochs; None means `schedules_of`) that `shortest` allows, on
     validation images; the models come from the cache or are trained. Its seconds are its steps times the mean of what
     its step took just before and just after the method's run, so that a busy machine slows both.
-    Returns dataset, task, seed, schedules, epochs, retrain_metrics, and runs: for each method variant, method,
-    variant, seconds, check_seconds, times_faster (one for each repeat), steps, stopped_by and metrics.
+    Returns dataset, task, seed, schedules, epochs, retrain_metrics, quick (see `quick_search`), and runs: for each
+    method variant, method, variant, seconds, check_seconds, times_faster (one for each repeat), steps, stopped_by
+    and metrics.
     """
     task = make_task(dataset, profile, kind, seed)
     original = original_model(dataset, profile, seed)
@@ -73,8 +81,9 @@ def against_retrain(
     reached = {epochs: seen_accuracy(model, task) for epochs, model in models.items()}
     epochs = shortest(reached)
     steps = epochs * -(-len(task.retain) // profile.training.batch_size)
+    quick = None if profile.name == "smoke" else quick_search(dataset, profile, kind)
     runs = []
-    for method, variant, settings in variants(profile, kind):
+    for method, variant, settings in variants(profile, kind, quick["changes"] if quick else None):
         times, spent, checks = [], [], []
         for _ in range(repeats):
             before = retrain_step_seconds(profile, task)
@@ -103,5 +112,6 @@ def against_retrain(
         "epochs": epochs,
         "retrain_metrics": evaluate(models[epochs], task),
         "original_metrics": evaluate(original.model, task),
+        "quick": plain(quick),
         "runs": runs,
     }
