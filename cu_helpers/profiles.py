@@ -169,7 +169,7 @@ def _images(name: str, dataset: str) -> Profile:
             learning_rate=0.03, batch_size=128, max_rounds=1, stopping=Stopping(check_every=4)
         ),
         "gradient_ascent": GradientAscentSettings(learning_rate=1e-3, max_rounds=3, stopping=EVERY_BATCH),
-        "fisher": FisherSettings(directions=1),  # ten derivatives an image would take half an hour
+        "fisher": FisherSettings(directions=1),  # one derivative an image instead of nine
     }
     sample_settings: dict[str, Any] = {
         **shorter,
@@ -191,7 +191,7 @@ def _images(name: str, dataset: str) -> Profile:
             class_settings=class_settings,
             sample_settings=sample_settings,
         )
-    few = {"fisher": FisherSettings(directions=1, max_images=10_000)}  # single gradients of 11 million weights
+    few = {"fisher": FisherSettings(directions=1, max_images=10_000)}  # a share of the images, to save time
     return Profile(
         name,
         dataset,

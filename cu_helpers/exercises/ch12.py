@@ -15,7 +15,7 @@ from .recorder import Recorder
 def at_alpha(
     run: Callable[[FisherSettings], dict[str, float]], settings: FisherSettings, alpha: float
 ) -> tuple[float, float, float]:
-    """Accuracies on forgotten, retained and test images at this alpha, with one mixture of labels."""
+    """Accuracies on forgotten, retained and test images at this alpha, with one random mixture."""
     found = run(replace(settings, alpha=alpha, directions=1))
     return found["forget"], found["retain"], found["test"]
 

@@ -33,10 +33,11 @@ def fisher_loop(model: EmbeddingClassifier, images: ImageData) -> dict[str, Tens
     return {name: value / len(images) for name, value in total.items()}
 
 
-def backward_for_each_label(model: EmbeddingClassifier, x: Tensor) -> None:
-    """The bare part of an exact sum: a forward pass of x (b, 3, h, w), and C - 1 backward passes to it.
+def bare_backward_passes(model: EmbeddingClassifier, x: Tensor) -> None:
+    """A yardstick for an exact sum: a forward pass of x (b, 3, h, w), and C - 1 backward passes to it.
 
-    The whole batch goes at once, no weight's gradient is formed, and nothing is squared or added up.
+    The whole batch goes at once, no weight's gradient is formed, and nothing is squared or added up. BatchNorm is
+    not folded here.
     """
     logits = model(x.requires_grad_())
     for label in range(logits.shape[1] - 1):
@@ -46,7 +47,7 @@ def backward_for_each_label(model: EmbeddingClassifier, x: Tensor) -> None:
 def fisher(width: int, count: int, device: torch.device, repeats: int) -> dict[str, Any]:
     """The Fisher information's diagonal of `count` images, vectorised against the loop.
 
-    bare_times_faster: what `backward_for_each_label` alone takes, against the loop.
+    bare_times_faster: what `bare_backward_passes` alone takes, against the loop.
     """
     model, images = random_model("resnet18", width, device).eval(), random_images(count, 10, 0, device)
     frozen, x = random_model("resnet18", width, device).eval().requires_grad_(False), images.normalise(images.images)
@@ -54,7 +55,7 @@ def fisher(width: int, count: int, device: torch.device, repeats: int) -> dict[s
         {
             "vectorised": lambda: seconds(lambda: fisher_diagonal(model, images), device),
             "loop": lambda: seconds(lambda: fisher_loop(model, images), device),
-            "backward": lambda: seconds(lambda: backward_for_each_label(frozen, x), device),
+            "backward": lambda: seconds(lambda: bare_backward_passes(frozen, x), device),
         },
         repeats,
     )

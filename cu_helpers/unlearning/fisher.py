@@ -28,7 +28,7 @@ class FisherSettings:
     max_head_variance: float = 1e2  # released code: the same for the last layer
     boost: float = 10.0  # released code: variance factor of the last layer and of every 1-d tensor
     class_row_variance: float = 1e-4  # released code: of the forgotten class's row in the last layer, before boost
-    directions: int | None = None  # released code: all labels of each image; else so many random mixtures of them
+    directions: int | None = None  # None: exact (released code: all labels); else so many random mixtures an image
     max_images: int | None = None  # None: all retained images; else a random draw of so many
 
     def __post_init__(self) -> None:
@@ -57,8 +57,9 @@ def softmax_factors(logits: Tensor) -> Tensor:
 
 
 def random_signs(images: int, count: int, rows: int, draw: torch.Generator) -> Tensor:
-    """Independent -1 and +1 for `mixtures`: (images, count, rows), drawn by `draw`."""
-    return 2.0 * torch.randint(2, (images, count, rows), generator=draw, device=draw.device) - 1
+    """Independent -1 and +1 for `mixtures`: int8 (images, count, rows), drawn by `draw`."""
+    drawn = torch.randint(2, (images, count, rows), generator=draw, device=draw.device, dtype=torch.int8)
+    return 2 * drawn - 1
 
 
 def mixtures(factors: Tensor, signs: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ def mixtures(factors: Tensor, signs: Tensor) -> Tensor:
     The signs are independent, so that mixed products vanish on average: the squared derivative along a
     mixture is, in expectation, the sum of squares along all rows.
     """
-    mixed: Tensor = signs @ factors / signs.shape[1] ** 0.5
+    mixed: Tensor = signs.to(factors.dtype) @ factors / signs.shape[1] ** 0.5
     return mixed
 
 
@@ -84,8 +85,14 @@ def fisher_diagonal(
     mode (Golatkar et al. 2020, section 4). directions: None takes C - 1 derivatives an image, which is
     exact; a number takes so many random mixtures of them instead, drawn by `seed`, which is right
     on average and takes fewer backward passes. chunk: images at once; None fits them into memory,
-    and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN.
+    and fewer are tried where even these do not fit. Raises NonFiniteError if the model answers with NaN,
+    and ValueError for a chunk below 1.
     """
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk is {chunk}; expected a number of images of at least 1, or None")
+    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    if model.config.num_classes == 1:
+        return total  # the one answer is certain
     places = torch.arange(len(images), device=images.device)
     first, _ = images.batch(places[:1])
     squares = squared_gradients(model, first)
@@ -101,9 +108,8 @@ def fisher_diagonal(
         factors = softmax_factors(logits)
         return factors if signs is None else mixtures(factors, signs[chosen])
 
-    total = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     one = squares.bytes_of_one(first, directions or model.config.num_classes - 1)
-    size, start = chunk or images_at_once(one, images.device, squares.memory), 0
+    size, start = min(chunk or images_at_once(one, images.device, squares.memory), len(images)), 0
     while start < len(images):
 
         def part(count: int, start: int = start) -> dict[str, Tensor]:

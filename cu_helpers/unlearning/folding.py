@@ -10,12 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..models import EmbeddingClassifier
 
 
-class NotFoldedError(ValueError):
-    """The logits would not be the same."""
-
-
-def norms_behind(model: nn.Module, x: Tensor) -> tuple[dict[str, str], Tensor]:
-    """Convolution's name -> name of the BatchNorm that its output enters, and the logits of images x (b, 3, h, w)."""
+def norms_behind(model: nn.Module, x: Tensor) -> dict[str, str]:
+    """Convolution's name -> name of the BatchNorm that its output enters, in one forward pass of x (b, 3, h, w)."""
     names = {module: name for name, module in model.named_modules()}
     outputs: dict[int, tuple[str, Tensor]] = {}
     found: dict[str, str] = {}
@@ -29,11 +25,11 @@ def norms_behind(model: nn.Module, x: Tensor) -> tuple[dict[str, str], Tensor]:
     hooks = [m.register_forward_hook(note) for m in names if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     try:
         with torch.no_grad():
-            logits: Tensor = model(x)
+            model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return found, logits
+    return found
 
 
 def fold_batch_norms(
@@ -44,12 +40,12 @@ def fold_batch_norms(
     In eval mode BatchNorm scales and shifts each channel by constants, and a convolution can do that with weights
     and a bias of its own. x: normalised images (b, 3, h, w), to see which layer follows which.
     Returns the copy, in which an identity has the BatchNorm's place; all layers as they were, by name; and the names
-    of convolutions with those of their BatchNorm. Raises NotFoldedError where the logits would change, since
-    something else too looks at a convolution's output.
+    of convolutions with those of their BatchNorm. The logits stay the same if nothing but the BatchNorm looks at a
+    convolution's output, which is not checked here.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     layers: dict[str, nn.Module] = dict(folded.named_modules())
-    norms, expected = norms_behind(folded, x)
+    norms = norms_behind(folded, x)
     for convolution, norm in norms.items():
         first, second = layers[convolution], layers[norm]
         assert isinstance(first, nn.Conv2d)
@@ -58,8 +54,4 @@ def fold_batch_norms(
         for name, layer in ((convolution, both.requires_grad_(False)), (norm, nn.Identity())):
             parent, _, leaf = name.rpartition(".")
             setattr(folded.get_submodule(parent), leaf, layer)
-    with torch.no_grad():
-        found = folded(x)
-    if not torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max())):
-        raise NotFoldedError("BatchNorm can't be folded into the convolutions of this model: its logits would change")
     return folded, layers, norms

@@ -12,11 +12,15 @@ AT_ONCE = {"cpu": 2**21}
 ELSEWHERE = 2**26
 
 
+class NoFormulaError(ValueError):
+    """A model has weights in a layer that no formula here is for."""
+
+
 def known(layer: nn.Module) -> bool:
     """Whether a formula fits: linear layers, and convolutions without groups that are padded with zeros."""
-    if isinstance(layer, nn.Conv2d):
+    if type(layer) is nn.Conv2d:
         return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return isinstance(layer, nn.Linear)
+    return type(layer) is nn.Linear
 
 
 def patches(layer: nn.Conv2d, before: Tensor) -> Tensor:
@@ -41,7 +45,8 @@ def over_pairs(seen: Tensor, arriving: Tensor) -> Tensor:
     """Sum over images and directions of G_oj^2 with G_oj = sum_l arriving_lo seen_lj, no G ever formed: (o, k).
 
     (sum_l a_l x_l)^2 = sum_l sum_m (a_l a_m) (x_l x_m), where l < m counts twice: the first factor is summed over
-    directions, and one product sums over images. With few places this is less work.
+    directions, and one product sums over images. With few places this is less work. A G far smaller than its terms
+    loses digits: the error is about float's precision times the sum of |a|^2 |x|^2.
     seen: `patches` (b, places, k). arriving: (b, places, r, o), for each of r directions.
     """
     total = seen.new_zeros(arriving.shape[3], seen.shape[2])
@@ -53,8 +58,11 @@ def over_pairs(seen: Tensor, arriving: Tensor) -> Tensor:
 
 
 def constants(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor, Tensor]:
-    """BatchNorm in eval mode by channel, each (o,): what it takes off the convolution without its bias, the factor
-    that normalises the rest, and the factor from the convolution to the end. 0, 1 and 1 without a BatchNorm."""
+    """BatchNorm in eval mode by channel, each (o,): shift, spread and scale; 0, 1 and 1 without one.
+
+    It takes shift off the convolution without its bias, and times spread normalises the rest. scale is the whole
+    factor from the convolution to the end.
+    """
     if norm is None:
         ones = torch.ones_like(layer.weight[:, 0, 0, 0])
         return torch.zeros_like(ones), ones, ones
@@ -71,7 +79,8 @@ def convolution(
     """Squares for a convolution, and for the BatchNorm behind it if there is one: name -> tensor of the weight's shape.
 
     before: what entered the convolution (b, c, h, w). arriving: for each direction, what backpropagation brings to
-    the output, of the BatchNorm if there is one: (b, o, high, wide).
+    the output, of the BatchNorm if there is one: (b, o, high, wide). The second dictionary is empty without a
+    BatchNorm that has weights.
     """
     weight = layer.weight.detach().permute(0, 2, 3, 1)  # in the order of the patches
     flat = weight.flatten(1)
@@ -92,7 +101,7 @@ def convolution(
         if not few:
             gradients = torch.unflatten(torch.bmm(beside.transpose(1, 2), seen), 1, (rows, outputs))
         if norm is not None:
-            if not few and k < places:  # the same number as below with fewer products
+            if not few and k < places:  # what the line below gives, with fewer products
                 along = (gradients * flat).sum(dim=3) - shift * summed
             else:
                 along = (by_row * (seen @ flat.T - shift)[:, :, None]).sum(dim=1)
@@ -107,10 +116,10 @@ def convolution(
 def linear(layer: nn.Linear, before: Tensor, arriving: Tensor) -> dict[str, Tensor]:
     """Squares for a linear layer: name -> tensor of the weight's shape. An outer product's square is that of squares.
 
-    before: what entered it (b, k). arriving: (b, r, o) for r directions. Raises ValueError for other inputs.
+    before: what entered it (b, k). arriving: (b, r, o) for r directions. Raises NoFormulaError for other inputs.
     """
     if before.ndim != 2:
-        raise ValueError(f"a linear layer got an input of {before.ndim} dimensions; expected one vector a sample")
+        raise NoFormulaError(f"a linear layer got an input of {before.ndim} dimensions; expected one vector a sample")
     squared = arriving.square().sum(dim=1)
     found = {"weight": squared.T @ before.square()}
     if layer.bias is not None:

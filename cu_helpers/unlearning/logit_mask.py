@@ -28,8 +28,7 @@ def logit_mask(
 ) -> UnlearningResult:
     """Set the forgotten class's row of the head to zero and its bias to -10,000, in place.
 
-    A control for tables: its forget accuracy is zero, and every embedding is as it was. The
-    paper's reviewers asked for it.
+    A control for tables: its forget accuracy is zero, and every embedding is as it was.
     """
     assert task.label is not None
     loop = UnlearningLoop("logit_mask", model, task, Stopping(rule="none"), observer)

@@ -8,7 +8,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..models import EmbeddingClassifier
-from .layerwise import Directions, LayerwiseSquares, NoFormulaError
+from .layerwise import Directions, LayerwiseSquares, works_for
 
 
 class PerSampleGradients:
@@ -66,11 +66,11 @@ class VmapSquares:
 
 
 def squared_gradients(model: EmbeddingClassifier, x: Tensor) -> LayerwiseSquares | VmapSquares:
-    """Layer by layer, which is quicker, or by torch.func where a layer has no formula; x: images (b, 3, h, w)."""
-    try:
-        return LayerwiseSquares(model, x)
-    except NoFormulaError:
-        return VmapSquares(model)
+    """Layer by layer where `works_for` says so, else by torch.func, which needs room for whole gradients.
+
+    x: normalised images (b, 3, h, w).
+    """
+    return LayerwiseSquares(model, x) if works_for(model, x) else VmapSquares(model)
 
 
 def images_at_once(one: int, device: torch.device, memory: int) -> int:

@@ -13,7 +13,8 @@ from cu_helpers.data import Dataset, ForgetTask, ImageData, forget_class, forget
 from cu_helpers.models import EmbeddingClassifier, build_model
 from cu_helpers.unlearning import FisherSettings, layer_squares, layerwise, unlearn
 from cu_helpers.unlearning.fisher import fisher_diagonal, mixtures, noise_distribution, random_signs, softmax_factors
-from cu_helpers.unlearning.layerwise import LayerwiseSquares, NoFormulaError
+from cu_helpers.unlearning.layer_squares import NoFormulaError
+from cu_helpers.unlearning.layerwise import LayerwiseSquares, works_for
 from cu_helpers.unlearning.per_sample import PerSampleGradients, VmapSquares, images_at_once, squared_gradients
 
 
@@ -101,9 +102,8 @@ def test_factors_rebuild_the_softmax_information() -> None:
     p = logits.softmax(dim=1)
     rebuilt = torch.einsum("nyc,nyd->ncd", factors, factors)
     assert torch.allclose(rebuilt, torch.diag_embed(p) - p[:, :, None] * p[:, None, :], atol=1e-12)
-    for y in range(
-        3
-    ):  # each row is the gradient of the log-odds of "y, or a later label?" times the root of its information
+    # Each is the gradient of the log-odds of "y, or a later label?", times the root of its information.
+    for y in range(3):
         free = logits.clone().requires_grad_()
         log_odds = free[:, y] - free[:, y + 1 :].logsumexp(dim=1)
         (gradient,) = torch.autograd.grad(log_odds.sum(), free)
@@ -222,9 +222,9 @@ def test_a_batch_that_did_not_fit_leaves_nothing_behind(few: ImageData, monkeypa
     images=st.integers(1, 3),
     rows=st.integers(1, 4),
     side=st.integers(1, 9),
-    stride=st.integers(1, 2),
+    stride=st.sampled_from([1, 2, (1, 2), (2, 1)]),
     kernel=st.sampled_from([1, 2, 3, (3, 1)]),
-    dilation=st.integers(1, 2),
+    dilation=st.sampled_from([1, 2, (1, 2), (2, 1)]),
     bias=st.booleans(),
     norm=st.sampled_from(["none", "affine", "plain"]),
     last=st.booleans(),
@@ -234,9 +234,9 @@ def test_a_convolutions_squares_are_those_of_each_gradient(
     images: int,
     rows: int,
     side: int,
-    stride: int,
+    stride: int | tuple[int, int],
     kernel: int | tuple[int, int],
-    dilation: int,
+    dilation: int | tuple[int, int],
     bias: bool,
     norm: str,
     last: bool,
@@ -290,40 +290,90 @@ def test_the_noise_is_that_of_an_exact_sum_also_where_the_information_is_small(f
             torch.testing.assert_close(ours.double(), theirs, rtol=2e-3, atol=0)
 
 
-class Twice(EmbeddingClassifier):
-    """A model in which BatchNorm is not all that looks at a convolution's output."""
+class Odd(EmbeddingClassifier):
+    """A model with three layers before its own, used as `way` says."""
 
-    def __init__(self) -> None:
-        super().__init__(settled().config)
-        self.first, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+    def __init__(self, way: str) -> None:
+        super().__init__(build_model("resnet18", 4, width=4, feature_dim=8, seed=0).config)
+        self.way = way
+        self.first, self.norm, self.other = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (b, C) of images (b, 3, h, w)."""
         seen = self.first(x)
-        return super().forward(self.norm(seen) + seen)
+        if self.way == "read by two":
+            seen = self.norm(seen) + seen
+        elif self.way == "used twice":
+            seen = self.first(self.norm(seen))
+        elif self.way == "norm of two":
+            seen = self.norm(seen) + self.norm(self.other(x))
+        elif self.way == "changed in place":
+            seen = self.norm(seen).relu_()
+        elif self.way == "used past its layer":
+            seen = F.conv2d(self.norm(seen), self.other.weight * 2)
+        elif self.way == "unused":
+            seen = self.norm(seen)
+        else:
+            seen = self.other(self.norm(seen))
+        return super().forward(seen)
+
+
+@pytest.mark.parametrize(
+    "way", ["read by two", "used twice", "norm of two", "changed in place", "used past its layer", "unused"]
+)
+def test_a_model_that_the_formulas_do_not_fit_is_found_out(way: str, few: ImageData) -> None:
+    """Also with BatchNorms that change next to nothing, so that the logits alone would not tell."""
+    x, _ = few.batch(torch.arange(2))
+    assert works_for(Odd("plain"), x)
+    model = Odd(way)
+    assert not works_for(model, x)
+    assert isinstance(squared_gradients(model, x), VmapSquares)
+    assert model.training
+    assert next(model.parameters()).dtype == torch.float32
 
 
 def test_a_layer_without_a_formula_goes_to_torch_func(few: ImageData) -> None:
     x, _ = few.batch(torch.arange(2))
-    grouped, alone, twice, unsettled = settled(), settled(), Twice(), settled()
+    grouped, same, unsettled = settled(), settled(), settled()
+    grouped.backbone.get_submodule("layers.0").conv1 = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+    same.backbone.get_submodule("layers.0").conv1 = nn.Conv2d(4, 4, 3, padding="same")
     unsettled.backbone.get_submodule("layers.0").bn1 = nn.BatchNorm2d(4, track_running_stats=False)
-    block = grouped.backbone.get_submodule("layers.0")
-    block.conv1 = nn.Conv2d(4, 4, 3, padding=1, groups=2)
-    alone.backbone.get_submodule("layers.0").conv1 = nn.Conv2d(4, 4, 3, padding="same")
-    assert twice.norm.running_mean is not None
-    twice.norm.running_mean.fill_(1)
     for model, told in (
         (build_model("vit_small", 10, width=12, seed=0), "no formula for the weights of backbone, a ViT"),
         (grouped, "no formula for the weights of backbone.layers.0.conv1, a Conv2d"),
-        (alone, "no formula for the weights of backbone.layers.0.conv1, a Conv2d"),
+        (same, "no formula for the weights of backbone.layers.0.conv1, a Conv2d"),
         (unsettled, "no formula for the weights of backbone.layers.0.bn1, a BatchNorm2d"),
-        (twice, "BatchNorm can't be folded into the convolutions of this model: its logits would change"),
     ):
         with pytest.raises(NoFormulaError, match=told):
             LayerwiseSquares(model, x)
+        assert not works_for(model, x)
         assert isinstance(squared_gradients(model, x), VmapSquares)
-    with pytest.raises(ValueError, match="a linear layer got an input of 3 dimensions; expected one vector a sample"):
+    with pytest.raises(NoFormulaError, match="a linear layer got an input of 3 dimensions; expected one vector a"):
         layer_squares.linear(nn.Linear(2, 2), torch.ones(1, 3, 2), torch.ones(1, 1, 3, 2))
+
+
+def test_squares_over_pairs_of_places_are_never_negative() -> None:
+    """What arrives cancels over the places, so that rounding decides the sign."""
+    torch.manual_seed(0)
+    seen = 1 + 1e-3 * torch.randn(3, 16, 5)
+    arriving = torch.randn(3, 16, 2, 4)
+    arriving -= arriving.mean(dim=1, keepdim=True)
+    assert layer_squares.over_pairs(seen, arriving).min() >= 0
+
+
+def test_the_sum_does_not_depend_on_how_many_images_go_at_once(few: ImageData) -> None:
+    model = settled()
+    for directions in (None, 2):
+        whole = fisher_diagonal(model, few, directions, seed=1)
+        for chunk in (2, 100):
+            assert worst(fisher_diagonal(model, few, directions, seed=1, chunk=chunk), whole) < 1e-4
+    with pytest.raises(ValueError, match="chunk is 0; expected a number of images of at least 1, or None"):
+        fisher_diagonal(model, few, chunk=0)
+
+
+def test_a_model_with_one_class_has_nothing_to_tell(few: ImageData) -> None:
+    found = fisher_diagonal(build_model("resnet18", 1, width=4, feature_dim=8, seed=0), few)
+    assert all(not value.any() for value in found.values())
 
 
 def test_chunks_fit_the_memory(few: ImageData) -> None:
@@ -334,5 +384,9 @@ def test_chunks_fit_the_memory(few: ImageData) -> None:
     weights = sum(p.numel() for p in model.parameters())
     assert VmapSquares(model).bytes_of_one(x, 10) == 2 * 4 * weights
     squares = LayerwiseSquares(model, x)
-    assert squares.bytes_of_one(x, 9) == 2 * squares.bytes_of_one(x, 3) > 0
+    side = x.shape[2]
+    # The stem and four convolutions of four channels; then at each half four and a shortcut with twice the channels.
+    places = 5 * 4 * side**2 + sum(5 * 4 * 2**half * (side // 2**half) ** 2 for half in (1, 2, 3))
+    linear = 32 + model.config.feature_dim + 10
+    assert squares.bytes_of_one(x, 9) == 4 * (places + linear) * 12
     assert not squares.seen

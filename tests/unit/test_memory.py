@@ -257,7 +257,7 @@ def test_the_fisher_information_counts_each_image_once(
         )
     with pytest.warns(SmallerBatchWarning, match="fisher: 5 images at once does not fit"):
         parts = fisher_diagonal(tiny_model, images, chunk=5)
-    assert asked == [5, 2, 2, 2, 1]
+    assert asked[-5:] == [5, 2, 2, 2, 1], "after the one image on which the formulas are tried"
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-8)
 
