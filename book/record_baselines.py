@@ -191,7 +191,7 @@ def main() -> int:
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
-    except (ValueError, DataFileError) as error:
+    except ValueError as error:
         print(f"record_baselines: {error}", file=sys.stderr)
         return 2
     names = methods(wanted.task, wanted.methods)

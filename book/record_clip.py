@@ -23,7 +23,7 @@ from cu_helpers import clip
 from cu_helpers.clip.models import as_classifier
 from cu_helpers.clip.training import TrainedClip
 from cu_helpers.data import ForgetTask, forget_class, load_dataset
-from cu_helpers.errors import CheckpointError, DataFileError, NonFiniteError, reported
+from cu_helpers.errors import NonFiniteError, reported
 from cu_helpers.experiments import describe_task
 from cu_helpers.files import write_text
 from cu_helpers.metrics import evaluate
@@ -185,7 +185,7 @@ def main() -> int:
             search(prepare(wanted.clip_model, profile, SEARCH_SEED, wanted.weights))
         for seed in wanted.seeds:
             record_seed(prepare(wanted.clip_model, profile, seed, wanted.weights))
-    except (ValueError, DataFileError, CheckpointError) as error:
+    except ValueError as error:
         print(f"record_clip: {error}", file=sys.stderr)
         return 2
     return 0

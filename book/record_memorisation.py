@@ -19,7 +19,7 @@ from record_runs import say
 from cu_helpers.audits import audit_all
 from cu_helpers.data import Dataset, forget_these, load_dataset
 from cu_helpers.devices import generator
-from cu_helpers.errors import DataFileError, reported
+from cu_helpers.errors import reported
 from cu_helpers.experiments import make_task, original_model, retrained_model
 from cu_helpers.files import write_text
 from cu_helpers.inference import predict_logits
@@ -122,7 +122,7 @@ def main() -> int:
         dataset = profile.shrink(load_dataset(wanted.dataset))
         shadows(profile, dataset, wanted.models)
         runs(profile, dataset, wanted.seeds)
-    except (ValueError, DataFileError) as error:
+    except ValueError as error:
         print(f"record_memorisation: {error}", file=sys.stderr)
         return 2
     return 0

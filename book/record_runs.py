@@ -13,7 +13,7 @@ from time import strftime
 from typing import Any
 
 from cu_helpers.data import ForgetTask, load_dataset
-from cu_helpers.errors import DataFileError, reported
+from cu_helpers.errors import reported
 from cu_helpers.experiments import (
     KINDS,
     describe_task,
@@ -93,7 +93,7 @@ def main() -> int:
     try:
         profile = get_profile(wanted.profile, wanted.dataset, wanted.model)
         dataset = profile.shrink(load_dataset(wanted.dataset))
-    except (ValueError, DataFileError) as error:
+    except ValueError as error:
         print(f"record_runs: {error}", file=sys.stderr)
         return 2
     for seed in wanted.seeds:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from time import strftime
 
 from cu_helpers.data import load_dataset
-from cu_helpers.errors import DataFileError, reported
+from cu_helpers.errors import reported
 from cu_helpers.files import write_text
 from cu_helpers.profiles import PROFILES, get_profile
 from cu_helpers.results import commit, describe_device
@@ -46,7 +46,7 @@ def main() -> int:
         dataset = profile.shrink(load_dataset(wanted.dataset))
         methods = {name: tuned_settings(profile, "samples", name) for name in settings.methods}
         _, trained, _ = plan(dataset, settings)
-    except (ValueError, DataFileError) as error:
+    except ValueError as error:
         print(f"record_shadows: {error}", file=sys.stderr)
         return 2
     config = replace(profile.config(len(dataset.classes)), width=settings.width)

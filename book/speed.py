@@ -21,7 +21,7 @@ import torch
 from cu_helpers.checkpoints import versions
 from cu_helpers.data import load_dataset
 from cu_helpers.devices import pick_device, resolve_precision
-from cu_helpers.errors import DataFileError, StorageError
+from cu_helpers.errors import reported
 from cu_helpers.profiles import get_profile
 from cu_helpers.results import commit, describe_device
 from cu_helpers.speed import growth, report, rival_table, rivals, vectorised
@@ -117,12 +117,13 @@ def main() -> int:
             if name in (wanted.parts or able):
                 print(strftime("%H:%M:%S"), name, flush=True)
                 found = measure()
-                if name == "rivals":  # of each data set the last measurement stays
-                    found += [one for one in record.get(name, []) if one["dataset"] != wanted.dataset]
+                if name == "rivals":  # of each data set and task the last measurement stays
+                    made = {(one["dataset"], one["task"]) for one in found}
+                    found += [one for one in record.get(name, []) if (one["dataset"], one["task"]) not in made]
                 measured = {**record.get("measured", {}), report.name_of_run(name, wanted.dataset): how(wanted, device)}
                 record = {**record, "profile": wanted.profile, name: found, "measured": measured}
                 report.write_speed(path, record)
-    except (ValueError, DataFileError, StorageError) as error:
+    except ValueError as error:
         print(f"speed: {error}", file=sys.stderr)
         return 2
     for table in (report.ceiling_table, rival_table.rivals_table, report.parts_table):
@@ -131,4 +132,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported("speed", main))

@@ -41,18 +41,20 @@ def shortest(found: dict[int, float], near: float = NEAR) -> int:
     return min(epochs for epochs, reached in found.items() if reached >= best - near)
 
 
-def variants(profile: Profile, kind: str, quick: Mapping[str, Any] | None = None) -> list[tuple[str, str, Any]]:
-    """Method, a name for the reader, and settings: the searched ones, and ours in a quick way first.
+def variants(profile: Profile, kind: str, quick: Sequence[Mapping[str, Any]] = ()) -> list[tuple[str, str, Any]]:
+    """Method, a name for the reader, and settings: the searched ones, and ours in quick ways first.
 
-    quick: the changes that `quick_search` chose; None means a check after every batch.
+    quick: what `quick_search` has chosen; without any, a check after every batch.
     """
     found = []
     for method in RIVALS[kind]:
         own = profile.settings(method, kind)
-        if method == "contrastive" and quick is not None:
-            found.append((method, "searched for speed", quick_settings(profile, kind, quick)))
-        elif method == "contrastive":
-            found.append((method, "checked after every batch", replace(own, stopping=EVERY_BATCH)))
+        if method == "contrastive":
+            for choice in quick:
+                name = f"quick, {choice['given_up']:g} given up"
+                found.append((method, name, quick_settings(profile, kind, choice["changes"])))
+            if not quick:
+                found.append((method, "checked after every batch", replace(own, stopping=EVERY_BATCH)))
         try:
             found.append((method, "as searched", tuned_settings(profile, kind, method)))
         except DataFileError:
@@ -83,7 +85,7 @@ def against_retrain(
     steps = epochs * -(-len(task.retain) // profile.training.batch_size)
     quick = None if profile.name == "smoke" else quick_search(dataset, profile, kind)
     runs = []
-    for method, variant, settings in variants(profile, kind, quick["changes"] if quick else None):
+    for method, variant, settings in variants(profile, kind, quick["chosen"] if quick else ()):
         times, spent, checks = [], [], []
         for _ in range(repeats):
             before = retrain_step_seconds(profile, task)
@@ -111,7 +113,6 @@ def against_retrain(
         "schedules": {str(count): value for count, value in reached.items()},
         "epochs": epochs,
         "retrain_metrics": evaluate(models[epochs], task),
-        "original_metrics": evaluate(original.model, task),
         "quick": plain(quick),
         "runs": runs,
     }
