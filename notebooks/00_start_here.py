@@ -150,7 +150,7 @@ print(f"accuracy on training images {evaluate(original.model, task)['retain']:.1
 # ## Forget
 #
 # This is the whole of it. `unlearn` takes the name of a method, the model and the task. It works on a copy: the model that
-# you pass in stays as it is. The settings are those that the profile found on validation images (chapter 05).
+# you pass in stays as it is. The settings come from a search on validation images.
 
 # %%
 result = unlearn("contrastive", original.model, task, lab.profile.settings("contrastive", "class"), lab.seed)

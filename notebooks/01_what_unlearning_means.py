@@ -22,7 +22,7 @@
 #
 # - the two tasks of the paper, forgetting a class and forgetting samples, and what Eqs. 1–4 ask for;
 # - why Retrain is the reference, and how far two Retrains lie apart;
-# - three ways to reach zero accuracy without forgetting anything;
+# - two ways to score low on a class that have nothing to do with forgetting it;
 # - the metrics of this book, with their intervals;
 # - which images a stop rule may see, and what goes wrong if it sees the reported ones.
 #
@@ -242,15 +242,14 @@ print(f"their accuracies lie {sum(apart) / len(apart):.1f} points apart on avera
 assert min(differ) > 0
 
 # %% [markdown]
-# This is why one run decides nothing. A gap smaller than what the seed alone does is no gap.
+# This is why one run decides nothing. In a single run, a gap smaller than what the seed alone does says nothing.
 
 # %% [markdown]
 # ## Zero for free
 #
-# If Eq. 1 were the whole goal, it could be had at once. Here are three models that score low on the forgotten class.
+# If Eq. 1 were the whole goal, it could be had at once. Here are two models that score low on the forgotten class.
 #
-# - **Masked**: the original, with the logit of class $c$ set to $-\infty$. It can't say $c$ any more.
-# - **Row deleted**: the original, with the row of $c$ removed from the head's matrix. The same, in the weights.
+# - **Masked**: the original, with the logit of class $c$ set to $-\infty$. It can't say $c$ any more. (Exercise 01-1 hides this in the weights.)
 # - **Destroyed**: a fresh network with random weights.
 #
 # The paper mentions such rules and sets them aside, because the class stays in the weights. Let us see how Eqs. 1 and 2
@@ -376,7 +375,7 @@ assert same.all()
 # %% [markdown]
 # ## The metrics
 #
-# Four functions of `cu_helpers.metrics` do all the measuring in this book. `evaluate` gives the accuracies that you have seen.
+# Four functions of `cu_helpers.metrics` measure accuracy in this book. `evaluate` gives the accuracies that you have seen.
 # The other three are short enough to show. A **gap** is a method's value minus Retrain's, with its sign. The **unlearn
 # score** is the paper's summary for samples, $|\text{Acc}(\mathcal{D}_{ts}) - \text{Acc}(\mathcal{D}_{tr}^u)|$ of one model
 # (section 5.1). An **interval** says how much a mean over seeds may be trusted.

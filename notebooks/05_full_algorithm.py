@@ -284,7 +284,7 @@ figures.show(
 )
 
 # %% [markdown]
-# Images passed is the fairest axis for a machine that others may be using too. The next table puts the same runs at **equal
+# On a shared machine, images passed are a fairer axis than seconds. The next table puts the same runs at **equal
 # seconds**: for each control, the last row whose time is within what contrastive unlearning needed to reach its own stop
 # rule.
 
@@ -518,7 +518,7 @@ verdict(sample_controls, "samples")
 # laptop (20,000 training images, ResNet-18 at a quarter of its width, the official test split), and are read from
 # `book/results`. Each record has its settings, seed, device, versions and commit. The settings came from a search that saw
 # validation images only, and it was **not** an equal one: thirteen trials for contrastive unlearning of a class, fifteen for
-# samples, two to four for each baseline. Runs under the equal rules of chapters 07 to 13 are left to those.
+# samples, two to four for each baseline (that search is not recorded). Runs under the equal rules of chapters 07 to 13 are left to those.
 
 # %%
 recorded = first_runs.recorded()
@@ -530,7 +530,7 @@ found = ", ".join(sorted({run["device"] for run in recorded}))
 print(f"device: {found}" if recorded else "No CIFAR-10 run is recorded in this copy of the book.")
 
 # %% [markdown]
-# Before these runs were made, targets were written down. The next cell holds the records against them.
+# The book set itself targets for these runs (`first_runs.targets`). The next cell holds the records against them.
 
 
 # %%
@@ -573,7 +573,7 @@ if traced:
 # training, nothing holds its region. Gradient ascent is the fastest of all and pays with the retained classes. For samples, in
 # the table above, only the contrastive runs come near Retrain on both counts; the run without contrast forgets little, and so
 # does finetuning *with the setting used here*. With smaller batches, which the equal search of chapter 07 found, it forgets as
-# much as Retrain and loses several points on unseen images.
+# much as Retrain in its one run and loses several points on unseen images.
 
 # %% [markdown] tags=["exercise:05-3"]
 # ### Exercise 05-3 · Criticise the table

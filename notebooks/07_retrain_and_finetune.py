@@ -95,8 +95,7 @@ lab = notebook.setup(profile, dataset, model, seed)
 # training. Every other method in this book is a way to pay less and come near.
 #
 # Two trainings with different seeds give two different models, so "the" retrained model is a distribution. That is why the
-# tables show intervals: a gap smaller than Retrain's own spread over seeds means nothing. Each run is paired with the Retrain **of
-# its own seed**, which forgot the same images.
+# tables show intervals, and why each run is paired with the Retrain **of its own seed**, which forgot the same images.
 
 # %% [markdown]
 # The code is a new model and a call of `train`. The old weights play no part, and the last line checks it: an untrained

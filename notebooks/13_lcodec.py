@@ -382,7 +382,7 @@ assert torch.allclose(dampened(weight, important, everything, SsdSettings()), to
 #
 # Every method with the settings that its search found best, at its own stop, with as many seeds as the table says, gaps paired with the
 # Retrain of each seed. A method without a row has no recorded run there: on CIFAR-10 these are NegGrad+, SSD, SalUn and the queue. Below the
-# methods stand the trivial baselines that the paper's reviewers asked for: Algorithm 1 without its contrastive term, finetuning for as
+# methods stand three trivial baselines: Algorithm 1 without its contrastive term, finetuning for as
 # long as contrastive unlearning took, and the logit mask, which forgets nothing and has a forget accuracy of zero. The last two were not
 # run at the paper's size.
 #

@@ -236,8 +236,8 @@ display(Markdown(head + "\n".join("| " + " | ".join(str(cell) for cell in row) +
 # ## How to read the tables
 #
 # Ours are means over seeds with the 95 % interval of the mean; the paper's ± is a standard deviation, and so is ours in the tables *by another
-# reading*. *lost* is a number of the paper that
-# we have in no copy. *not run* is a cell of ours that nobody has run; the last section says how. *shared device* stands for seconds of runs
+# reading*. *lost* is a number of the paper that we have in no copy. *not run* is a cell of ours that nobody has run; the section on what is
+# not run says how. *shared device* stands for seconds of runs
 # that had no device to themselves. *broken* stands before an attack that fails on the original model. A dash is a cell that a table does
 # not have. **Every number of ours in a table is a link** to its records at the end of this page; Tables 13 and 14 have one link for all.
 #
@@ -346,7 +346,7 @@ display(Markdown(f"{reproduction.lost_share('Table 11')}\n\n" + reproduction.cou
 #
 # A claim that is hard to believe: $\tau$ divides every similarity in the loss, so the gradient grows with $1/\tau$, and the smallest $\tau$
 # of the table is ten thousand times smaller than the largest. The stop rule could hide that, since it ends each run at the same accuracy. In our
-# runs it does not. At the paper's size the model is lost at 0.007, a quarter of its accuracy goes at 0.07, and at 7 and 70 the rule is never met
+# runs it does not. At the paper's size the model is lost at 0.007, nearly a third of its accuracy goes at 0.07, and at 7 and 70 the rule is never met
 # and next to nothing is forgotten. Only $\tau$ changes here; $\lambda_{UL}$ stays at what was found for 0.7.
 
 # %%
