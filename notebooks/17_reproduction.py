@@ -522,26 +522,44 @@ for device in ("cpu", "cuda"):
 # neither. Each method would gain another amount, and seconds beside Retrain's would no longer compare methods.
 
 # %% [markdown]
-# Against Retrain and the rivals, on CIFAR-10 at profile laptop: no rival is both as good as ours and quicker. For a class, looked at after every
-# batch, contrastive unlearning stops sooner and leaves some of the class; looked at as searched it leaves next to nothing and takes about
-# twice as long. For samples the gain over Retrain is far smaller: it takes all its rounds, and two fifths of the time go into stop checks.
-# SSD, the quickest rival known, has had no search of its settings on CIFAR-10, and with those of its profile it loses everything or forgets
-# nothing: these rows do not say what it can do. On the digits it has one. There it forgets all of the class, keeps more than contrastive
-# unlearning, and takes no longer. For samples it forgets nothing there either.
+# How many times faster than Retrain can contrastive unlearning be, and what does the speed cost? Its settings in the tables come from a search
+# for quality. For CIFAR-10 a second search tries six settings with few steps, on validation images and with the searches' own seed. Of those
+# whose score lies at most so much below the best of the first search, it takes the one that passes the fewest images. The six were picked
+# after some twenty trials by hand on the same images, and the margin of 0.01 was added after that of 0.03 had been measured: no rival had as
+# much care. Points are differences from Retrain's accuracy. The last column names each rival that is as good as this row and takes no longer.
+
+# %%
+for record in speed.values():
+    if any(one["dataset"] == "cifar10" for one in record.get("rivals", [])):
+        display(Markdown(rival_table.ours_table(record)))
+
+# %% [markdown]
+# For a class the speed costs little: with half the retained batches it forgets all but a hundredth of it, and the retained classes lose
+# a point more. For samples there is a price to choose. The row with 0.01 given up forgets as many as Retrain and keeps about as much of the rest
+# as the row for quality: fewer and larger steps on smaller batches, and a stop check after each round instead of each batch. With 0.03 given up
+# the rest loses six points, which buys a third more speed. All rows for samples stay below Retrain on unseen images. This is one seed.
+#
+# No rival is as good as any of these rows in as little time. SSD, which takes no step, has to measure every weight's importance on all training
+# images, and on a CPU this takes longer than contrastive unlearning's few steps. With its best trial it forgets the class and loses more of the
+# rest. For samples it forgets next to nothing, and so does SCRUB. On the digits, where the training images are few, SSD forgets all of the class,
+# keeps more than contrastive unlearning, and takes no longer.
 
 # %%
 for one in speed.get("cpu", {}).get("rivals", []):
+    ours = [run for run in one["runs"] if run["method"] == "contrastive"]
+    ssd = next(run for run in one["runs"] if run["method"] == "ssd")
     if one["dataset"] == "cifar10":
-        ours = [run for run in one["runs"] if run["method"] == "contrastive"]
         rivals = [run for run in one["runs"] if run["method"] != "contrastive"]
-        slowest = max(median(run["seconds"]) for run in ours)
-        assert not any(rival_table.as_good(one, run) and median(run["seconds"]) < slowest for run in rivals)
-        gains = ", ".join(f"{run['variant']} {median(run['times_faster']):.0f}" for run in ours)
-        print(f"{one['task']}, times faster than Retrain of {one['epochs']} epochs: {gains}")
+        for mine in ours:
+            assert not any(
+                rival_table.as_good(one, run, mine) and median(run["seconds"]) <= median(mine["seconds"])
+                for run in rivals
+            )
+        assert not rival_table.as_good(one, ssd)
     elif "retain_test" in one["retrain_metrics"]:
-        ours, ssd = (next(run for run in one["runs"] if run["method"] == name) for name in ("contrastive", "ssd"))
         assert rival_table.as_good(one, ssd)
-        assert median(ssd["seconds"]) <= median(ours["seconds"])
+        assert median(ssd["seconds"]) <= median(ours[0]["seconds"])
+print("no rival is as good as contrastive unlearning and as quick on CIFAR-10; on the digits SSD is, for a class")
 
 # %% [markdown]
 # How time grows: one round of contrastive unlearning against the size of the model, of the forget set and of the retained set. The dashed
