@@ -148,11 +148,11 @@ def planned(cell: Cell) -> ablations.Planned:
     size, variant = cell.size, cell.variant or ""
     ours = settings_of(size, cell.kind, cell.method)
     main = TABLES[cell.kind]
-    if variant == NO_CONTRAST:
+    if variant == NO_CONTRAST and hasattr(ours, "lambda_ul"):
         return main, variant, replace(ours, lambda_ul=0.0), ()
-    if variant == EVERY_LOOK:
+    if variant == EVERY_LOOK and hasattr(ours, "stopping"):
         return main, variant, replace(ours, stopping=replace(ours.stopping, check_every=1)), ()
-    if variant == "curve":
+    if variant == "curve" and cell.method in CURVES:
         once = {"max_rounds": 1} if hasattr(ours, "max_rounds") else {}
         watched = replace(ours, stopping=Stopping(rule="none", check_every=CURVES[cell.method]), **once)
         return main, variant, watched, ("forget", "retain_test")
@@ -165,7 +165,8 @@ def planned(cell: Cell) -> ablations.Planned:
     for plan in ablations.variants(ours, cell.kind, size.count) if cell.method == "contrastive" else []:
         if plan[1] == variant:
             return plan
-    for one in batches.plans({cell.method: ours}, batches.batch_sizes(size.count)):
+    base = {cell.method: ours} if cell.method in batches.BOTH else {}
+    for one in batches.plans(base, batches.batch_sizes(size.count)):
         if one.variant == variant:
             return "Table 14", variant, one.settings, ()
     raise ValueError(f"no run of {cell.method} is called {variant!r}; see grid_parts.cells")

@@ -16,7 +16,7 @@ from cu_helpers import estimate, grid, grid_parts, grid_steps
 from cu_helpers.files import locked, try_lock, write_text
 from cu_helpers.gpus import claim_gpu, gpus_to_share, visible_gpus
 from cu_helpers.grid import Cell
-from cu_helpers.unlearning import Stopping
+from cu_helpers.unlearning import METHODS, Stopping
 
 CELL = Cell("smoke", "digits", "resnet18", "class", 5, "contrastive", "tuned", 0)
 
@@ -99,6 +99,23 @@ def test_variants_change_what_they_name() -> None:
     assert curve[3] == ("forget", "retain_test")  # type: ignore[index]
     with pytest.raises(ValueError, match="no run of contrastive is called 'tau 3'"):
         settings("tau 3")
+
+
+@pytest.mark.parametrize(
+    ("method", "variant"),
+    [
+        *[(method, "zz") for method in METHODS],
+        ("finetune", grid.NO_CONTRAST),
+        ("fisher", grid.EVERY_LOOK),
+        ("ssd", "curve"),
+        ("scrub", "batch 64"),
+    ],
+)
+def test_a_run_that_a_method_cannot_have_is_refused(method: str, variant: str) -> None:
+    kind = METHODS[method].tasks[0]
+    cell = Cell("smoke", "digits", "resnet18", kind, 5 if kind == "class" else 36, method, variant, 0)
+    with pytest.raises(ValueError, match=f"no run of {method} is called '{variant}'; see grid_parts"):
+        grid.planned(cell)
 
 
 def test_a_target_is_made_once(tmp_path: Path) -> None:
