@@ -287,7 +287,7 @@ figures.show(
 # loop first, on the model of this chapter:
 
 # %%
-count = 8 if lab.profile.name == "smoke" else 40
+count = 24 if lab.profile.name == "smoke" else 80
 images = task.retain.first(count)
 contenders = {
     "loop, batch size 1": lambda: looped(original.model, images),

@@ -571,7 +571,7 @@ for found in speed.get("cpu", {}).get("growth", []):
     axis = found["axis"]
     figures.show(
         report.growth_figure(speed["cpu"], axis),
-        f"Seconds of a round against the {AXES[axis]}: grows with the power {found['slope']:.2f}; expected {found['expected_slope']:g}.",
+        f"Seconds of a round against the {AXES[axis]}: grows with the power {found['slope']:z.2f}; expected {found['expected_slope']:g}.",
         f"Line of seconds against {AXES[axis]} on logarithmic axes, with the expected slope.",
     )
 

@@ -182,7 +182,7 @@ def parts_table(record: Mapping[str, Any]) -> str:
             step = f"a training step of {one['model']}, width {one['width']}, batch {one['batch']}, {words}"
             rows.append((step, f"{times:.1f} times faster", "–", "–"))
     for one in record.get("growth", []):
-        told = f"size to the power {one['slope']:.2f}"
+        told = f"size to the power {one['slope']:z.2f}"
         rows.append((f"time against {AXES[one['axis']]}", told, f"{one['expected_slope']}", "–"))
     return table(("what", "measured", "aim", "reached"), rows)
 
