@@ -34,7 +34,7 @@ test: .venv/installed ## everything quick: lint, types, unit tests, every chapte
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
-mutants: .venv/strength ## change losses, metrics, attacks and the contrastive loop in small ways: do tests see it? (hours)
+mutants: .venv/strength ## change losses, metrics, attacks and the contrastive loop in small ways: do tests see it? (half an hour)
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
